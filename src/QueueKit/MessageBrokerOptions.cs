@@ -1,0 +1,35 @@
+using Microsoft.Extensions.Logging;
+using QueueKit.Stores;
+
+namespace QueueKit;
+
+/// <summary>How a broker is opened. Copied when it opens. Packages with stores add extension methods on it.</summary>
+public sealed class MessageBrokerOptions
+{
+    /// <summary>The store behind durable queues; null (the default) for none: then every queue is transient.</summary>
+    public IMessageStoreProvider? Store { get; set; }
+
+    /// <summary>The source of all time: clocks and timers. Default: <see cref="TimeProvider.System"/>.</summary>
+    public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
+
+    /// <summary>Where the broker logs; null (the default) for nowhere.</summary>
+    public ILoggerFactory? LoggerFactory { get; set; }
+
+    /// <summary>The largest message by <see cref="Message.Size"/>, in bytes; 1 to 1 GiB. Default: 16 MiB. A store may allow less.</summary>
+    public int MaxMessageBytes { get; set; } = 16 * 1024 * 1024;
+
+    /// <summary>How long a close without a deadline of its own waits for running handlers; 0 to 49 days. Default: 30 s.</summary>
+    public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    internal MessageBrokerOptions Copy() => (MessageBrokerOptions)MemberwiseClone();
+
+    internal void Validate()
+    {
+        if (TimeProvider is null)
+            throw new ArgumentException("MessageBrokerOptions.TimeProvider is null: take TimeProvider.System, or a clock of your own.", "options");
+        if (MaxMessageBytes is < 1 or > 1 << 30)
+            throw new ArgumentException($"MessageBrokerOptions.MaxMessageBytes is {MaxMessageBytes}; it must lie between 1 byte and 1 GiB.", "options");
+        if (DrainTimeout < TimeSpan.Zero || DrainTimeout > TimeSpan.FromDays(49))
+            throw new ArgumentException($"MessageBrokerOptions.DrainTimeout is {DrainTimeout}; it must lie between zero and 49 days.", "options");
+    }
+}
