@@ -28,6 +28,11 @@ public readonly record struct StoreKey(StoreKind Kind, uint Queue, byte Band, ul
     /// <summary>The first key behind all those of a kind and queue: the end of their range.</summary>
     public static StoreKey After(StoreKind kind, uint queue) => queue == uint.MaxValue ? After(kind) : First(kind, queue + 1);
 
+    /// <summary>The smallest key behind this one: where to go on reading after it.</summary>
+    public StoreKey Next() => Sequence != long.MaxValue
+        ? this with { Sequence = Sequence + 1 }
+        : Order != long.MaxValue ? this with { Order = Order + 1, Sequence = long.MinValue } : After(Kind, Queue);
+
     /// <summary>Whether <paramref name="left"/> sorts first.</summary>
     public static bool operator <(StoreKey left, StoreKey right) => left.CompareTo(right) < 0;
 

@@ -1,0 +1,80 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+
+namespace QueueKit.Throughput;
+
+/// <summary>What the program was asked to do.</summary>
+internal sealed record CommandLine(string Command)
+{
+    public const double DefaultSeconds = 12;
+
+    public const string Usage = """
+        usage: QueueKit.Throughput limits [--seconds N] [--only TEXT] [--json FILE]
+
+        limits         the engine beside the least that could do the same work (scenarios memory and pipeline)
+
+        --seconds N    time for each variant, warm-up included; 1 to 3600, default 12
+        --only TEXT    only the variants whose "scenario variant" contains TEXT, for example "memory async"
+        --json FILE    also write the rows to FILE, as an array
+        """;
+
+    public double Seconds { get; private set; } = DefaultSeconds;
+
+    public string? Only { get; private set; }
+
+    public string? JsonFile { get; private set; }
+
+    /// <summary>Measures each reference against itself: the ratios then show how far this machine can be trusted.</summary>
+    public bool SelfCheck { get; private set; }
+
+    public static bool TryParse(
+        string[] args, IReadOnlyCollection<string> commands, [NotNullWhen(true)] out CommandLine? line, [NotNullWhen(false)] out string? mistake)
+    {
+        line = null;
+        if (args is [])
+            return Fail("Say what to measure.", out mistake);
+        if (!commands.Contains(args[0]))
+            return Fail($"There is no command '{args[0]}'.", out mistake);
+
+        var result = new CommandLine(args[0]);
+        for (int i = 1; i < args.Length; i++)
+        {
+            string option = args[i];
+            string? value = i + 1 < args.Length ? args[i + 1] : null;
+            switch (option)
+            {
+                case "--self-check":
+                    result.SelfCheck = true;
+                    continue;
+                case "--seconds" or "--only" or "--json" when value is null:
+                    return Fail($"{option} needs a value.", out mistake);
+                case "--seconds":
+                    if (!double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out double seconds) || seconds is not (>= 1 and <= 3600))
+                        return Fail($"--seconds is '{value}'; it must be a number from 1 to 3600.", out mistake);
+                    result.Seconds = seconds;
+                    break;
+                case "--only":
+                    result.Only = value;
+                    break;
+                case "--json":
+                    // Looked at before minutes of measuring, not after.
+                    if (value is "" || Path.GetDirectoryName(Path.GetFullPath(value!)) is not { } folder || !Directory.Exists(folder))
+                        return Fail($"--json is '{value}'; its folder does not exist.", out mistake);
+                    result.JsonFile = value;
+                    break;
+                default:
+                    return Fail($"There is no option '{option}'.", out mistake);
+            }
+            i++;
+        }
+        line = result;
+        mistake = null;
+        return true;
+    }
+
+    private static bool Fail(string text, out string mistake)
+    {
+        mistake = text;
+        return false;
+    }
+}

@@ -1,0 +1,52 @@
+namespace QueueKit.Throughput;
+
+/// <summary>One of the two sides of a comparison: carries a number of messages from scratch and says what it took.</summary>
+/// <param name="Description">What it is, in a few words.</param>
+/// <param name="RunAsync">Carries that many messages: set-up and tear-down outside the measured part.</param>
+internal sealed record Contender(string Description, Func<long, Task<Round>> RunAsync);
+
+/// <summary>A part of the engine beside a reference that does the same work for the same callers with as little as possible.</summary>
+internal sealed record Comparison(string Scenario, string Variant, Contender Reference, Contender Queue)
+{
+    public string Name => $"{Scenario} {Variant}";
+
+    /// <summary>The count of every round is a multiple of this, so that each party has the same share.</summary>
+    public required int Multiple { get; init; }
+
+    /// <summary>How long a round should last: long enough that starting and ending it does not count, else as short as can be, because the median of many short pairs is steadier than that of a few long ones.</summary>
+    public required double RoundSeconds { get; init; }
+
+    /// <summary>The most messages of one round: what a queue that is only sent to may hold.</summary>
+    public long MaxMessages { get; init; } = long.MaxValue;
+
+    /// <summary>The ratio to reach; null for none.</summary>
+    public double? TargetRatio { get; init; }
+
+    /// <summary>The most bytes to allocate for one message, beside the caller's own; null for no limit.</summary>
+    public double? TargetBytes { get; init; }
+
+    public Comparison AgainstItself() => this with { Queue = Reference, TargetRatio = null, TargetBytes = null };
+}
+
+/// <summary>What came out of a comparison: medians over its pairs of rounds.</summary>
+internal sealed record Result(Comparison Comparison)
+{
+    public required int Pairs { get; init; }
+    public required long MessagesPerRound { get; init; }
+    public required double PerSecond { get; init; }
+    public required double ReferencePerSecond { get; init; }
+
+    /// <summary>The median of the ratios within each pair, not the ratio of the medians: what disturbs the machine for a second disturbs both of a pair.</summary>
+    public required double Ratio { get; init; }
+
+    /// <summary>The ratios between which the middle half of the pairs lies.</summary>
+    public required (double Low, double High) MiddleHalf { get; init; }
+
+    public required double BytesPerMessage { get; init; }
+    public double? MeanBatch { get; init; }
+    public double? ReferenceMeanBatch { get; init; }
+
+    public bool? IsMet => Comparison is { TargetRatio: null, TargetBytes: null }
+        ? null
+        : Ratio >= (Comparison.TargetRatio ?? 0) && BytesPerMessage <= (Comparison.TargetBytes ?? double.MaxValue);
+}

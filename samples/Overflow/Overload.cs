@@ -1,0 +1,50 @@
+using QueueKit;
+
+namespace Overflow;
+
+/// <summary>A producer that never pauses, and consumers that are slower than it.</summary>
+internal sealed record Overload(int Messages, int BodyBytes, int Limit, int Consumers, TimeSpan Work)
+{
+    /// <summary>Runs it on a queue with <paramref name="policy"/>, until everything that was accepted is consumed or dropped.</summary>
+    /// <exception cref="QueueDeclarationException">The broker cannot honour the policy.</exception>
+    public async Task<OverloadResult> RunAsync(OverflowPolicy policy)
+    {
+        await using MessageBroker broker = await MessageBroker.OpenAsync();
+        MessageQueue queue = await broker.DeclareQueueAsync("work", new QueueOptions { Overflow = policy, MaxMessages = Limit });
+        await using MessageConsumer consumer = queue.Consume(
+            async (_, ct) => await Task.Delay(Work, ct),
+            new ConsumeOptions { Concurrency = Consumers });
+
+        var message = new Message(new byte[BodyBytes]);
+        int sent = 0;
+        long peakBytes = 0;
+        while (sent < Messages)
+        {
+            await SendAsync(queue, message);
+            sent++;
+            peakBytes = Math.Max(peakBytes, queue.GetSnapshot().Bytes);
+        }
+
+        while (queue.GetSnapshot().Messages > 0)
+            await Task.Delay(10);
+        return new OverloadResult(sent, peakBytes, queue.GetSnapshot());
+    }
+
+    private static async Task SendAsync(MessageQueue queue, Message message)
+    {
+        try
+        {
+            await queue.SendAsync(message);
+        }
+        catch (QueueFullException)
+        {
+            // Reject: this sender goes on without the message, and the queue has counted it.
+        }
+    }
+}
+
+/// <summary>What an overload did to a queue.</summary>
+/// <param name="Sent">The messages that the producer tried to send.</param>
+/// <param name="PeakBytes">The most bytes that a snapshot showed after a send.</param>
+/// <param name="End">The queue when all was over.</param>
+internal sealed record OverloadResult(int Sent, long PeakBytes, QueueSnapshot End);

@@ -1,0 +1,50 @@
+using QueueKit;
+
+namespace WorkQueue;
+
+/// <summary>How a run ended: what is in the index, and what is not and why.</summary>
+internal sealed record IndexReport
+{
+    public required IReadOnlyList<KeyValuePair<string, FileFacts>> Rows { get; init; }
+    public required IReadOnlyList<Unread> Unread { get; init; }
+    /// <summary>The files whose messages the queue dropped.</summary>
+    public required IReadOnlyList<string> Dropped { get; init; }
+
+    public bool IsComplete => Unread.Count == 0 && Dropped.Count == 0;
+
+    public static async Task<IndexReport> CreateAsync(MessageBroker broker, MessageQueue queue, FileTree tree, FileIndexer indexer)
+    {
+        List<Unread> unread = [.. tree.UnreadableFolders.Select(folder => new Unread(folder.Path + "/", folder.Reason))];
+        foreach (Unread deadLetter in await ReadDeadLettersAsync(broker, queue))
+        {
+            // A dead letter may still have done its work, if every ack of it came too late.
+            if (!indexer.Index.ContainsKey(deadLetter.Path))
+                unread.Add(deadLetter);
+        }
+        HashSet<string> accountedFor = [.. indexer.Index.Keys, .. unread.Select(file => file.Path)];
+        return new IndexReport
+        {
+            Rows = [.. indexer.Index.OrderBy(row => row.Key, StringComparer.Ordinal)],
+            Unread = unread,
+            Dropped = [.. tree.Files.Where(path => !accountedFor.Contains(path))],
+        };
+    }
+
+    private static async Task<List<Unread>> ReadDeadLettersAsync(MessageBroker broker, MessageQueue queue)
+    {
+        List<Unread> letters = [];
+        if (!broker.TryGetQueue(queue.Name + QueueOptions.DeadLetterSuffix, out MessageQueue? deadLetters))
+            return letters;
+        while (await deadLetters.ReceiveAsync(TimeSpan.Zero) is { } letter)
+        {
+            DeadLetterInfo info = letter.DeadLetter!;
+            string path = System.Text.Encoding.UTF8.GetString(letter.Message.Body.Span);
+            letters.Add(new Unread(path, info.Details ?? info.LastError ?? info.Description));
+            letter.Ack();
+        }
+        return letters;
+    }
+}
+
+/// <summary>A file or folder that could not be read, and why.</summary>
+internal sealed record Unread(string Path, string Reason);

@@ -1,0 +1,70 @@
+using System.Runtime.InteropServices;
+using QueueKit;
+using Spectre.Console;
+using WorkQueue;
+
+const int complete = 0, someUnread = 1, badUsage = 2, someDropped = 3, interrupted = 130;
+
+using var stop = new CancellationTokenSource();
+using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, StopCleanly);
+using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, StopCleanly);
+try
+{
+    if (WorkQueueOptions.Parse(args) is not { } options)
+    {
+        Console.WriteLine(WorkQueueOptions.Help);
+        return complete;
+    }
+    return await IndexAsync(options, stop.Token);
+}
+catch (Exception error) when (error is UsageException or QueueDeclarationException)
+{
+    Console.Error.WriteLine(error.Message);
+    Console.Error.WriteLine("All options: dotnet run --project samples/WorkQueue -- --help");
+    return badUsage;
+}
+catch (OperationCanceledException) when (stop.IsCancellationRequested)
+{
+    Terminal.WriteLine("[yellow]Stopped.[/] Nothing was written.");
+    return interrupted;
+}
+
+static async Task<int> IndexAsync(WorkQueueOptions options, CancellationToken ct)
+{
+    if (options.Output is not null)
+        CsvFile.Probe(options.Output);
+    await using MessageBroker broker = await MessageBroker.OpenAsync(ct: ct);
+    MessageQueue queue = await broker.DeclareQueueAsync("files", options.ToQueueOptions(), ct);
+
+    FileTree tree = FileTree.List(options.Folder, options.Output);
+    Terminal.WriteLine($"Indexing [bold]{Markup.Escape(tree.Root)}[/]");
+    Terminal.WriteLine($"[grey]{Describe(options)}[/]");
+    Terminal.WriteLine("");
+
+    var indexer = new FileIndexer(queue, tree, options);
+    Task run = indexer.RunAsync(ct);
+    await (Terminal.IsLive ? new LiveView(indexer, options).ShowAsync(run) : PlainView.ShowAsync(indexer, run));
+    await run;
+
+    IndexReport report = await IndexReport.CreateAsync(broker, queue, tree, indexer);
+    if (options.Output is not null)
+        await CsvFile.WriteAsync(options.Output, report.Rows);
+    new Summary(indexer, report, options).Write();
+    return report switch
+    {
+        { Dropped.Count: > 0 } => someDropped,
+        { Unread.Count: > 0 } => someUnread,
+        _ => complete,
+    };
+}
+
+static string Describe(WorkQueueOptions options) =>
+    $"{Figures.Plural(options.Consumers, "consumer")}, {options.Overflow.ToString().ToLowerInvariant()} at {Figures.Plural(options.Capacity, "message")}, lease {Figures.Duration(options.Lease)}"
+    + (options.FailRate > 0 ? $", {options.FailRate:P0} of deliveries fail on purpose (seed {options.Seed})" : "");
+
+void StopCleanly(PosixSignalContext context)
+{
+    // A second signal ends the process at once.
+    context.Cancel = !stop.IsCancellationRequested;
+    stop.Cancel();
+}

@@ -1,0 +1,327 @@
+using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
+using QueueKit.Queues;
+using QueueKit.Stores;
+
+namespace QueueKit;
+
+/// <summary>A message broker inside this process: it owns queues and, if it is given one, the store behind them. Safe for any thread.</summary>
+public sealed class MessageBroker : IAsyncDisposable
+{
+    // Guards which queues exist and how they point to each other; never taken together with a queue's own lock.
+    private readonly Lock _lock = new();
+    private readonly Dictionary<string, MessageQueue> _queues = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<HandlerConsumer, bool> _consumers = new();
+    private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly BrokerContext _context;
+    private readonly QueueCatalog _catalog;
+    private Task? _closing;
+
+    private MessageBroker(BrokerContext context)
+    {
+        _context = context;
+        _catalog = new QueueCatalog(context);
+        context.DeadLetterQueueOf = source => DeadLetterQueueOf(source).Conductor;
+    }
+
+    /// <summary>All queues: those declared, those found in the store and not yet declared again, and those created for dead letters.</summary>
+    public IReadOnlyCollection<MessageQueue> Queues
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _queues.Values];
+        }
+    }
+
+    /// <summary>Completes when the broker is closed; faults with a <see cref="StoreException"/> when its store stops: transient queues go on, durable ones do not.</summary>
+    public Task Completion => _completion.Task;
+
+    internal CommitPipeline? Pipeline => _context.Pipeline;
+
+    /// <summary>Opens a broker. With a store, everything the store holds is there again when this returns.</summary>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
+    /// <exception cref="StoreException">The store cannot be opened; the message names the cause and the remedy.</exception>
+    public static async ValueTask<MessageBroker> OpenAsync(MessageBrokerOptions? options = null, CancellationToken ct = default)
+    {
+        options = options is null ? new MessageBrokerOptions() : options.Copy();
+        options.Validate();
+        var context = new BrokerContext(options);
+        var broker = new MessageBroker(context);
+        if (options.Store is { } provider)
+            await broker.OpenStoreAsync(provider, ct).ConfigureAwait(false);
+        return broker;
+    }
+
+    /// <summary>Creates a queue, or changes the options of the one that exists. Returns when that is as durable as the queue.</summary>
+    /// <param name="name">1 to 255 UTF-8 bytes, no control characters. Names that end in <see cref="QueueOptions.DeadLetterSuffix"/> are reserved for dead letters.</param>
+    /// <param name="options">Copied. Null: the defaults for a new queue, no change for one that exists.</param>
+    /// <param name="ct">Gives up before anything has happened.</param>
+    /// <exception cref="ArgumentException">The name or an option is not allowed; the message says which and why.</exception>
+    /// <exception cref="QueueDeclarationException">The queue exists with another durability, the options need a store that the broker does not have, or dead letters would go round in a circle.</exception>
+    /// <exception cref="StoreException">The store refused or failed.</exception>
+    /// <exception cref="ObjectDisposedException">The broker is closed.</exception>
+    public async ValueTask<MessageQueue> DeclareQueueAsync(string name, QueueOptions? options = null, CancellationToken ct = default)
+    {
+        QueueName.Validate(name, "The queue's name");
+        options = options is null ? null : options with { };
+        options?.Validate(name);
+        ct.ThrowIfCancellationRequested();
+        MessageQueue queue;
+        Task? committed;
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            queue = Declare(name, options, out committed);
+        }
+        if (committed is null)
+            return queue;
+        try
+        {
+            await committed.ConfigureAwait(false);
+        }
+        catch (StoreException error)
+        {
+            Forget(queue, error);
+            throw;
+        }
+        return queue;
+    }
+
+    /// <summary>Gets a queue.</summary>
+    /// <exception cref="QueueNotFoundException">There is none of that name.</exception>
+    public MessageQueue GetQueue(string name) => TryGetQueue(name, out MessageQueue? queue)
+        ? queue
+        : throw new QueueNotFoundException(name, $"There is no queue '{name}'. Declare it first with DeclareQueueAsync(\"{name}\").");
+
+    /// <summary>Gets a queue if there is one of that name.</summary>
+    public bool TryGetQueue(string name, [NotNullWhen(true)] out MessageQueue? queue)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            return _queues.TryGetValue(name, out queue);
+        }
+    }
+
+    /// <summary>Deletes a queue and everything in it; false if there is none of that name. Whoever waits on it gets a <see cref="QueueNotFoundException"/>.</summary>
+    /// <exception cref="StoreException">The store refused or failed.</exception>
+    public async ValueTask<bool> DeleteQueueAsync(string name, CancellationToken ct = default)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        ct.ThrowIfCancellationRequested();
+        MessageQueue? queue;
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            if (!_queues.Remove(name, out queue))
+                return false;
+        }
+        queue.Conductor.Close(new QueueNotFoundException(name, $"Queue '{name}' has been deleted."), deleted: true);
+        queue.Conductor.LoseLeases();
+        _context.Log.QueueDeleted(name);
+        if (queue.Conductor.IsDurable)
+            await _catalog.DeleteAsync(queue.Conductor).ConfigureAwait(false);
+        return true;
+    }
+
+    /// <summary>Begins a transaction over queues of this broker.</summary>
+    /// <exception cref="ObjectDisposedException">The broker is closed.</exception>
+    public BrokerTransaction BeginTransaction()
+    {
+        lock (_lock)
+            ThrowIfClosed();
+        return new BrokerTransaction(this, _context);
+    }
+
+    /// <summary>Drains and closes: nothing more is taken in or handed out, running handlers finish, what has been sent and settled is committed, and the store is closed. What waits in transient queues is gone.</summary>
+    /// <param name="ct">The deadline: when it is cancelled, handlers are cancelled too and what they hold is released. Without one, <see cref="MessageBrokerOptions.DrainTimeout"/> holds.</param>
+    public ValueTask CloseAsync(CancellationToken ct = default)
+    {
+        HandlerConsumer.ExcuseCurrent();
+        lock (_lock)
+            _closing ??= CloseCoreAsync(ct);
+        return new ValueTask(_closing);
+    }
+
+    /// <summary>Closes with <see cref="MessageBrokerOptions.DrainTimeout"/>. May be called at any time, twice, and from inside a handler, for which it does not wait.</summary>
+    public ValueTask DisposeAsync() => CloseAsync(CancellationToken.None);
+
+    internal HandlerConsumer StartConsumer(QueueConductor queue, Func<Delivery, CancellationToken, ValueTask> handler, ConsumeOptions options)
+    {
+        var consumer = new HandlerConsumer(queue, _context, handler, options, ended => _consumers.TryRemove(ended, out _));
+        _consumers.TryAdd(consumer, true);
+        lock (_lock)
+        {
+            if (_closing is not null)
+            {
+                _consumers.TryRemove(consumer, out _);
+                ThrowIfClosed();
+            }
+        }
+        consumer.Start();
+        return consumer;
+    }
+
+    private async ValueTask OpenStoreAsync(IMessageStoreProvider provider, CancellationToken ct)
+    {
+        IMessageStore store = await provider.OpenAsync(ct).ConfigureAwait(false);
+        try
+        {
+            _context.MaxMessageBytes = (int)Math.Min(_context.MaxMessageBytes, store.MaxRecordBytes - QueueCatalog.LargestHead);
+            long messages = 0;
+            await foreach (QueueConductor conductor in _catalog.RecoverAsync(store, ct).ConfigureAwait(false))
+            {
+                _queues.Add(conductor.Name, new MessageQueue(this, conductor));
+                messages += conductor.Snapshot().Messages;
+            }
+            _context.Log.Opened(provider.Description, _queues.Count, messages);
+        }
+        catch
+        {
+            await store.DisposeAsync().ConfigureAwait(false);
+            _context.Timer.Dispose();
+            throw;
+        }
+        foreach (MessageQueue queue in _queues.Values)
+            queue.Conductor.Start();
+        _ = WatchStoreAsync(_context.Pipeline!);
+    }
+
+    private async Task WatchStoreAsync(CommitPipeline pipeline)
+    {
+        await pipeline.Faulted.ConfigureAwait(false);
+        StoreException fault = pipeline.Fault!;
+        _context.Log.StoreStopped(fault.Message);
+        foreach (MessageQueue queue in Queues)
+        {
+            if (queue.Conductor.IsDurable)
+                queue.Conductor.StoreStopped(fault);
+        }
+        _completion.TrySetException(fault);
+        // Whoever does not watch Completion hears of it with the next call; an unobserved task must not be a second alarm.
+        _ = _completion.Task.Exception;
+    }
+
+    private MessageQueue Declare(string name, QueueOptions? options, out Task? committed)
+    {
+        committed = null;
+        if (_queues.TryGetValue(name, out MessageQueue? queue))
+        {
+            if (options is not null)
+                committed = Redeclare(queue.Conductor, options);
+            return queue;
+        }
+        options ??= QueueOptions.IsDeadLetterName(name) ? QueueOptions.ForDeadLetters() : new QueueOptions();
+        options.Durability = _catalog.Resolve(name, options);
+        RefuseBuffer(name, options);
+        RefuseUnsafeDeadLetters(name, options);
+        QueueConductor conductor = _catalog.Create(name, options, out committed);
+        queue = new MessageQueue(this, conductor);
+        _queues.Add(name, queue);
+        _context.Log.QueueDeclared(name, options);
+        return queue;
+    }
+
+    private Task? Redeclare(QueueConductor queue, QueueOptions options)
+    {
+        QueueOptions current = queue.Options;
+        if (options.Durability != Durability.Default && options.Durability != current.Durability)
+        {
+            throw new QueueDeclarationException(queue.Name,
+                $"Queue '{queue.Name}' exists with Durability {current.Durability} and was declared with {options.Durability}. The durability of a queue cannot change: declare it as it is, or delete the queue first.");
+        }
+        options.Durability = current.Durability;
+        RefuseBuffer(queue.Name, options);
+        if (options == current)
+            return null;
+        RefuseUnsafeDeadLetters(queue.Name, options);
+        queue.Apply(options);
+        _context.Log.QueueRedeclared(queue.Name, options);
+        return _catalog.Update(queue, options);
+    }
+
+    private static void RefuseBuffer(string name, QueueOptions options)
+    {
+        if (options.Overflow == OverflowPolicy.Buffer)
+        {
+            throw new QueueDeclarationException(name,
+                $"Queue '{name}': OverflowPolicy.Buffer needs a store that can hold what spills, and this broker has none. Choose Backpressure, Reject, DropNewest or DropOldest, or raise MaxMessages and MaxBytes.");
+        }
+    }
+
+    // A circle of dead-letter queues would turn a bad message into a perpetual one; a transient one behind a durable queue would lose it.
+    private void RefuseUnsafeDeadLetters(string name, QueueOptions options)
+    {
+        var path = new List<string> { name };
+        for (QueueOptions? current = options; current?.DeadLetterQueue is { } next && current.DeadLetterOn != DeadLetterReasons.None;)
+        {
+            path.Add(next);
+            if (path.IndexOf(next) < path.Count - 1)
+                throw new QueueDeclarationException(name, $"Dead letters would go round in a circle: {string.Join(" → ", path)}. Let one of these queues keep its dead letters elsewhere.");
+            current = next == name ? options : _queues.TryGetValue(next, out MessageQueue? queue) ? queue.Conductor.Options : null;
+        }
+        foreach (MessageQueue other in _queues.Values)
+        {
+            bool otherFeedsThis = DeadLetterName(other.Conductor) == name && other.Conductor.Options.DeadLetterOn != DeadLetterReasons.None;
+            if (otherFeedsThis && other.Conductor.IsDurable && options.Durability == Durability.Transient)
+                throw new QueueDeclarationException(name, $"Queue '{name}' takes the dead letters of the durable queue '{other.Name}' and cannot be transient: they would be lost with the process. Declare it durable.");
+        }
+        string target = options.DeadLetterQueue ?? name + QueueOptions.DeadLetterSuffix;
+        if (options.Durability != Durability.Transient && options.DeadLetterOn != DeadLetterReasons.None
+            && _queues.TryGetValue(target, out MessageQueue? letters) && !letters.Conductor.IsDurable)
+        {
+            throw new QueueDeclarationException(name, $"Queue '{name}' is durable but its dead-letter queue '{target}' is transient: dead letters would be lost with the process. Make both durable, or choose another dead-letter queue.");
+        }
+    }
+
+    private MessageQueue DeadLetterQueueOf(QueueConductor source)
+    {
+        string name = DeadLetterName(source);
+        lock (_lock)
+        {
+            if (_queues.TryGetValue(name, out MessageQueue? queue))
+                return queue;
+            QueueOptions options = QueueOptions.ForDeadLetters();
+            options.Durability = source.Durability;
+            QueueConductor conductor = _catalog.Create(name, options, out _);
+            queue = new MessageQueue(this, conductor);
+            _queues.Add(name, queue);
+            _context.Log.QueueDeclared(name, options);
+            return queue;
+        }
+    }
+
+    private static string DeadLetterName(QueueConductor source) => source.Options.DeadLetterQueue ?? source.Name + QueueOptions.DeadLetterSuffix;
+
+    // The store did not take the declaration: the queue never was.
+    private void Forget(MessageQueue queue, StoreException error)
+    {
+        lock (_lock)
+            _queues.Remove(queue.Name);
+        queue.Conductor.Close(new QueueNotFoundException(queue.Name, $"Queue '{queue.Name}' could not be declared: {error.Message}"), deleted: true);
+    }
+
+    private async Task CloseCoreAsync(CancellationToken ct)
+    {
+        // Off the caller's lock and stack first: what follows runs code of consumers.
+        await Task.Yield();
+        using var timeout = new CancellationTokenSource(_context.Options.DrainTimeout, _context.Options.TimeProvider);
+        CancellationToken deadline = ct.CanBeCanceled ? ct : timeout.Token;
+        await Task.WhenAll(_consumers.Keys.Select(consumer => consumer.StopAsync(deadline).AsTask())).ConfigureAwait(false);
+        var closed = new ObjectDisposedException(nameof(MessageBroker), "The broker is closed.");
+        MessageQueue[] queues = [.. Queues];
+        foreach (MessageQueue queue in queues)
+            queue.Conductor.Close(closed, deleted: false);
+        if (_context.Pipeline is { } pipeline)
+            await pipeline.DisposeAsync().ConfigureAwait(false);
+        foreach (MessageQueue queue in queues)
+            queue.Conductor.LoseLeases();
+        _context.Timer.Dispose();
+        _context.Log.Closed();
+        _completion.TrySetResult();
+    }
+
+    private void ThrowIfClosed() => ObjectDisposedException.ThrowIf(_closing is not null, this);
+}

@@ -1,0 +1,150 @@
+using System.Runtime.CompilerServices;
+using QueueKit.Queues;
+
+namespace QueueKit;
+
+/// <summary>A queue of a broker: send to it, receive from it, look at it. Safe for any thread.</summary>
+public sealed class MessageQueue : IMessageSender, IMessageReceiver
+{
+    private readonly MessageBroker _broker;
+
+    internal MessageQueue(MessageBroker broker, QueueConductor conductor)
+    {
+        _broker = broker;
+        Conductor = conductor;
+    }
+
+    /// <inheritdoc/>
+    public string Name => Conductor.Name;
+
+    /// <summary>A copy of the options in force; <see cref="QueueOptions.Durability"/> says what it came to, never <see cref="Durability.Default"/>.</summary>
+    public QueueOptions Options => Conductor.Options with { };
+
+    internal QueueConductor Conductor { get; }
+
+    internal MessageBroker Broker => _broker;
+
+    /// <inheritdoc/>
+    public ValueTask<SendReceipt> SendAsync(Message message, CancellationToken ct = default)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        return Conductor.SendAsync(message, mayWait: true, ct);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<SendReceipt> TrySendAsync(Message message, CancellationToken ct = default)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        return Conductor.SendAsync(message, mayWait: false, ct);
+    }
+
+    /// <summary>Sends several messages, all or none: they take their places together, are stored in one commit, and follow each other in the queue.</summary>
+    /// <param name="messages">The messages; the memory itself may be reused when this has returned its task.</param>
+    /// <param name="ct">As with <see cref="SendAsync"/>.</param>
+    /// <returns>One receipt for all, with the first one's sequence.</returns>
+    /// <exception cref="ArgumentException">An element is null; the message names its place.</exception>
+    /// <exception cref="MessageTooLargeException">A message, or all together, could never fit.</exception>
+    /// <exception cref="QueueFullException">As with <see cref="SendAsync"/>.</exception>
+    /// <exception cref="StoreException">The store refused or failed; see <see cref="StoreException.OutcomeUnknown"/>.</exception>
+    public ValueTask<SendReceipt> SendBatchAsync(ReadOnlyMemory<Message> messages, CancellationToken ct = default)
+    {
+        if (messages.IsEmpty)
+            return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, 0, Conductor.Durability));
+        Message[] copy = messages.ToArray();
+        int missing = Array.IndexOf(copy, null);
+        if (missing >= 0)
+            throw new ArgumentException($"Element {missing} of the batch is null; nothing was sent.", nameof(messages));
+        return Conductor.SendBatchAsync(copy, ct);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<Delivery> ReceiveAsync(CancellationToken ct = default) => Conductor.ReceiveAsync(maxWait: null, ct)!;
+
+    /// <inheritdoc/>
+    public ValueTask<Delivery?> ReceiveAsync(TimeSpan maxWait, CancellationToken ct = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxWait, TimeSpan.Zero);
+        return Conductor.ReceiveAsync(maxWait, ct);
+    }
+
+    /// <summary>Receives what is there, up to <paramref name="maxMessages"/>; where nothing is, waits up to <paramref name="maxWait"/> for the first. Empty if none came.</summary>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxMessages"/> is below 1 or <paramref name="maxWait"/> negative.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="ct"/> was cancelled: no message was taken.</exception>
+    /// <exception cref="StoreException">The queue is durable and its store has stopped.</exception>
+    public ValueTask<IReadOnlyList<Delivery>> ReceiveBatchAsync(int maxMessages, TimeSpan maxWait, CancellationToken ct = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxMessages, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxWait, TimeSpan.Zero);
+        if (ct.IsCancellationRequested)
+            return ValueTask.FromCanceled<IReadOnlyList<Delivery>>(ct);
+        var taken = new List<Delivery>(Math.Min(maxMessages, 64));
+        return Conductor.TakeMany(taken, maxMessages) > 0 || maxWait == TimeSpan.Zero
+            ? new ValueTask<IReadOnlyList<Delivery>>(taken)
+            : WaitForBatchAsync(taken, maxMessages, maxWait, ct);
+    }
+
+    /// <inheritdoc/>
+    public async IAsyncEnumerable<Delivery> ReceiveAllAsync(ReceiveOptions? options = null, [EnumeratorCancellation] CancellationToken ct = default)
+    {
+        MessageReceiver receiver = OpenReceiver(options);
+        await using (receiver.ConfigureAwait(false))
+        {
+            while (await receiver.WaitToReceiveAsync(ct).ConfigureAwait(false))
+            {
+                while (receiver.TryReceive(out Delivery? delivery))
+                    yield return delivery;
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public MessageReceiver OpenReceiver(ReceiveOptions? options = null)
+    {
+        options = options is null ? new ReceiveOptions() : options with { };
+        options.Validate(Name);
+        Conductor.EnsureUsable();
+        return new QueueReceiver(Conductor, options);
+    }
+
+    /// <inheritdoc/>
+    public MessageConsumer Consume(Func<Delivery, CancellationToken, ValueTask> handler, ConsumeOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        options = options is null ? new ConsumeOptions() : options with { };
+        options.Validate(Name);
+        Conductor.EnsureUsable();
+        return _broker.StartConsumer(Conductor, handler, options);
+    }
+
+    /// <summary>Removes every message that is ready or delayed; what is in flight or on its way into the store stays. Returns how many, once that is committed.</summary>
+    /// <exception cref="StoreException">The store refused (the messages are back) or failed.</exception>
+    public ValueTask<long> PurgeAsync(CancellationToken ct = default) => Conductor.PurgeAsync(ct);
+
+    /// <summary>Stops the flow in one direction or both until <see cref="Resume"/>; pausing twice is the same as once. Not remembered over a restart.</summary>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="flow"/> has an unknown value.</exception>
+    public void Pause(QueueFlow flow) => Conductor.SetPaused(Valid(flow), paused: true);
+
+    /// <summary>Lets it flow again.</summary>
+    /// <inheritdoc cref="Pause" path="/exception"/>
+    public void Resume(QueueFlow flow) => Conductor.SetPaused(Valid(flow), paused: false);
+
+    /// <summary>The queue at this instant.</summary>
+    public QueueSnapshot GetSnapshot() => Conductor.Snapshot();
+
+    /// <inheritdoc/>
+    public override string ToString() => $"queue '{Name}'";
+
+    private async ValueTask<IReadOnlyList<Delivery>> WaitForBatchAsync(List<Delivery> taken, int maxMessages, TimeSpan maxWait, CancellationToken ct)
+    {
+        if (await Conductor.ReceiveAsync(maxWait, ct).ConfigureAwait(false) is not { } first)
+            return taken;
+        taken.Add(first);
+        if (maxMessages > 1)
+            Conductor.TakeMany(taken, maxMessages - 1);
+        return taken;
+    }
+
+    private static QueueFlow Valid(QueueFlow flow) => (flow & ~QueueFlow.Both) == 0
+        ? flow
+        : throw new ArgumentOutOfRangeException(nameof(flow), flow, "The flow is Sending, Receiving or Both.");
+}

@@ -1,0 +1,32 @@
+using QueueKit.Scheduling;
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>What a step under the lock leaves to be done: commits go to the pipeline before the lock is released, everything else follows after.</summary>
+internal ref struct Aftermath
+{
+    /// <summary>For the pipeline, in order, still under the lock: so that what was admitted first is stored first.</summary>
+    public CommitList Commits;
+
+    /// <summary>Who is to be woken.</summary>
+    public WakeList Wakes;
+
+    /// <summary>Messages to be moved to the dead-letter queue; until then they are leaving.</summary>
+    public List<CondemnedMessage>? Condemned;
+
+    /// <summary>Whether a burst of drops has begun, which is worth a line in the log.</summary>
+    public bool DropsBegan;
+
+    /// <summary>When the queue has to be looked at next.</summary>
+    public long Deadline;
+
+    public void Condemn(in QueuedMessage message, DeadLetterInfo info, bool evicted = false) =>
+        (Condemned ??= []).Add(new CondemnedMessage(message, info, evicted));
+}
+
+/// <summary>A message on its way to the dead-letter queue.</summary>
+/// <param name="Message">The message, as it stood in its queue.</param>
+/// <param name="Info">Why.</param>
+/// <param name="Evicted">Whether its place was already given to the newcomer that it made room for.</param>
+internal readonly record struct CondemnedMessage(QueuedMessage Message, DeadLetterInfo Info, bool Evicted);

@@ -1,0 +1,52 @@
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>A rare piece of commit work that somebody awaits: declaring, deleting, purging, or just "everything before is committed".</summary>
+internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, Action? committed = null, Action? notCommitted = null) : CommitWork, ICommitTarget
+{
+    // Completed in a work item of its own, so that continuations run there and are counted.
+    private readonly TaskCompletionSource _done = new();
+    private StoreException? _error;
+    private Scheduling.WorkScheduler? _scheduler;
+
+    public override ICommitTarget Target => this;
+
+    public Task EnqueueTo(CommitPipeline pipeline, Scheduling.WorkScheduler scheduler)
+    {
+        Level = level;
+        _scheduler = scheduler;
+        pipeline.Enqueue(this);
+        return _done.Task;
+    }
+
+    public override void WriteTo(StoreBatch batch, ref long sequence) => write?.Invoke(batch);
+
+    public void Committed(ReadOnlySpan<CommitWork> run)
+    {
+        foreach (CommitWork work in run)
+            ((AwaitedWork)work).Finish(null);
+    }
+
+    public override void Refused(StoreException reason) => Finish(reason);
+
+    public override void Failed(StoreException reason) => Finish(reason);
+
+    protected override void Run()
+    {
+        if (_error is null)
+            _done.SetResult();
+        else
+            _done.SetException(_error);
+    }
+
+    private void Finish(StoreException? error)
+    {
+        _error = error;
+        if (error is null)
+            committed?.Invoke();
+        else
+            notCommitted?.Invoke();
+        _scheduler!.Schedule(this);
+    }
+}

@@ -1,0 +1,39 @@
+using QueueKit.Diagnostics;
+using QueueKit.Scheduling;
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>What the queues of one broker share.</summary>
+internal sealed class BrokerContext
+{
+    public BrokerContext(MessageBrokerOptions options)
+    {
+        Options = options;
+        Clock = new BrokerClock(options.TimeProvider);
+        Timer = new DeadlineTimer(Clock);
+        Log = new BrokerLog(options.LoggerFactory);
+        MaxMessageBytes = options.MaxMessageBytes;
+        DeadLetters = new DeadLetters(this);
+    }
+
+    public MessageBrokerOptions Options { get; }
+
+    public BrokerClock Clock { get; }
+
+    public DeadlineTimer Timer { get; }
+
+    public WorkScheduler Scheduler { get; } = new();
+
+    public BrokerLog Log { get; }
+
+    public DeadLetters DeadLetters { get; }
+
+    /// <summary>Null where the broker has no store.</summary>
+    public CommitPipeline? Pipeline { get; set; }
+
+    public int MaxMessageBytes { get; set; }
+
+    /// <summary>Finds, or creates, the queue where a queue's dead letters go. Given by the broker, which knows all queues.</summary>
+    public Func<QueueConductor, QueueConductor> DeadLetterQueueOf { get; set; } = _ => throw new InvalidOperationException("The broker is not open yet.");
+}

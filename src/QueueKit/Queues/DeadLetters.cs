@@ -1,0 +1,41 @@
+namespace QueueKit.Queues;
+
+/// <summary>Moves messages that a queue gives up to its dead-letter queue: put there and deleted here in one commit.</summary>
+internal sealed class DeadLetters(BrokerContext broker)
+{
+    /// <summary>Moves messages that count as leaving in <paramref name="source"/>. On no lock.</summary>
+    public void Move(QueueConductor source, List<CondemnedMessage> condemned)
+    {
+        var transfer = new Transfer(broker);
+        foreach (CondemnedMessage message in condemned)
+            transfer.Leave(source, message, keep: TryArrive(transfer, source, message));
+        transfer.Begin();
+        Observe(transfer.Done, source);
+    }
+
+    /// <summary>Adds a dead letter's arrival to a transfer; false if its queue's own overflow policy drops it.</summary>
+    /// <remarks>It never waits and is never refused: the message was in the broker already, so it may lift the dead-letter queue above its limit.</remarks>
+    public bool TryArrive(Transfer transfer, QueueConductor source, in CondemnedMessage condemned)
+    {
+        QueueConductor target = broker.DeadLetterQueueOf(source);
+        var letter = new Message(condemned.Message.Message);
+        var reserve = new ReserveStep(1, letter.Size, isEntitled: true);
+        target.Step(reserve);
+        if (reserve.Verdict != GateVerdict.Admit)
+            return false;
+        if (reserve.Victims is { Count: > 0 } victims)
+            transfer.Evict(target, victims);
+        transfer.Arrive(target, letter, condemned.Info);
+        broker.Log.DeadLettered(source.Name, condemned.Message.Sequence, target.Name, condemned.Info.Reason, condemned.Info.Description);
+        return true;
+    }
+
+    // Nobody awaits a move. If it fails the messages are back in their queue (or the store has stopped, which everybody hears of); it must not go unseen.
+    private void Observe(Task move, QueueConductor source) => move.ContinueWith(
+        static (task, state) =>
+        {
+            var (log, queue) = ((Diagnostics.BrokerLog, string))state!;
+            log.DeadLetterMoveFailed(queue, task.Exception!.InnerException!.Message);
+        },
+        (broker.Log, source.Name), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+}

@@ -1,0 +1,123 @@
+namespace QueueKit.Queues;
+
+/// <summary>In which order of an <see cref="InFlightTable"/> a delivery stands.</summary>
+internal enum InFlightPlace : byte
+{
+    /// <summary>In none.</summary>
+    None = 0,
+    /// <summary>In the list of plain leases.</summary>
+    List,
+    /// <summary>In the set of leases with deadlines of their own.</summary>
+    Set,
+}
+
+/// <summary>The deliveries that are out, by deadline.</summary>
+/// <remarks>
+/// Leases of the queue's own duration end in the order in which they began, so a list holds them at no cost; those with another
+/// duration, and those that were prolonged, are in a sorted set. Invariants: the list's deadlines ascend; count and bytes cover both;
+/// membership and deadline change together.
+/// </remarks>
+internal sealed class InFlightTable
+{
+    private static readonly Comparer<InFlightDelivery> s_byDeadline = Comparer<InFlightDelivery>.Create(static (a, b) =>
+    {
+        int order = a.Deadline.CompareTo(b.Deadline);
+        return order != 0 ? order : a.Sequence.CompareTo(b.Sequence);
+    });
+
+    private InFlightDelivery? _first;
+    private InFlightDelivery? _last;
+    private SortedSet<InFlightDelivery>? _set;
+
+    public long Count { get; private set; }
+
+    public long Bytes { get; private set; }
+
+    /// <summary>The delivery whose lease ends first.</summary>
+    public InFlightDelivery? Earliest
+    {
+        get
+        {
+            InFlightDelivery? prolonged = _set is { Count: > 0 } ? _set.Min : null;
+            if (_first is null || prolonged is null)
+                return _first ?? prolonged;
+            return prolonged.Deadline < _first.Deadline ? prolonged : _first;
+        }
+    }
+
+    /// <summary>Adds a delivery whose lease ends at <paramref name="deadline"/>; <paramref name="plain"/> if it has the queue's own duration from now on.</summary>
+    public void Add(InFlightDelivery delivery, long deadline, bool plain)
+    {
+        delivery.Deadline = deadline;
+        if (plain && (_last is null || _last.Deadline <= deadline))
+        {
+            delivery.Place = InFlightPlace.List;
+            delivery.Previous = _last;
+            if (_last is null)
+                _first = delivery;
+            else
+                _last.Next = delivery;
+            _last = delivery;
+        }
+        else
+        {
+            delivery.Place = InFlightPlace.Set;
+            (_set ??= new(s_byDeadline)).Add(delivery);
+        }
+        Count++;
+        Bytes += delivery.Size;
+    }
+
+    /// <summary>Takes a delivery out; false if it is not in.</summary>
+    public bool Remove(InFlightDelivery delivery)
+    {
+        switch (delivery.Place)
+        {
+            case InFlightPlace.None:
+                return false;
+            case InFlightPlace.List:
+                Unlink(delivery);
+                break;
+            default:
+                _set!.Remove(delivery);
+                break;
+        }
+        delivery.Place = InFlightPlace.None;
+        Count--;
+        Bytes -= delivery.Size;
+        return true;
+    }
+
+    /// <summary>Gives a lease another deadline.</summary>
+    public void Prolong(InFlightDelivery delivery, long deadline)
+    {
+        if (Remove(delivery))
+            Add(delivery, deadline, plain: false);
+    }
+
+    /// <summary>When the delivery that is out longest was handed over. Looks at each prolonged lease; the plain ones cost nothing.</summary>
+    public long? OldestHandOver(Func<InFlightDelivery, long> handedOutAt)
+    {
+        long? oldest = _first is null ? null : handedOutAt(_first);
+        if (_set is not null)
+        {
+            foreach (InFlightDelivery delivery in _set)
+                oldest = Math.Min(oldest ?? long.MaxValue, handedOutAt(delivery));
+        }
+        return oldest;
+    }
+
+    // A dead node that pointed on to younger ones would keep the whole chain alive until a full collection: both links are cleared.
+    private void Unlink(InFlightDelivery delivery)
+    {
+        if (delivery.Previous is null)
+            _first = delivery.Next;
+        else
+            delivery.Previous.Next = delivery.Next;
+        if (delivery.Next is null)
+            _last = delivery.Previous;
+        else
+            delivery.Next.Previous = delivery.Previous;
+        delivery.Previous = delivery.Next = null;
+    }
+}

@@ -1,0 +1,150 @@
+using System.Threading.Tasks.Sources;
+using QueueKit.Collections;
+using QueueKit.Scheduling;
+
+namespace QueueKit.Queues;
+
+/// <summary>A receive that waits in line. Completed by the queue under its lock with a delivery, nothing, or an error; wakes its owner as a work item.</summary>
+/// <remarks>A single receive rents one; a receiver and each place of a handler have one of their own.</remarks>
+internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IValueTaskSource<bool>, IDeadlineTarget
+{
+    private ManualResetValueTaskSourceCore<InFlightDelivery?> _core;
+    private CancellationTokenRegistration _registration;
+    private QueueReceiver? _receiver;
+    private QueueConductor? _queue;
+    private InFlightDelivery? _delivery;
+    private Exception? _error;
+    private bool _isRented;
+    private long _armedAt = long.MaxValue;
+
+    public PendingReceive() => Consumer = new Consumer();
+
+    /// <param name="consumer">For whom.</param>
+    /// <param name="receiver">Who keeps what is delivered until it is asked for it, if not the awaiter.</param>
+    public PendingReceive(Consumer consumer, QueueReceiver? receiver = null)
+    {
+        Consumer = consumer;
+        _receiver = receiver;
+    }
+
+    public Consumer Consumer { get; }
+
+    public PendingReceive? PreviousWaiting { get; set; }
+
+    public PendingReceive? NextWaiting { get; set; }
+
+    /// <summary>Whether it stands in line. Guarded by the queue's lock.</summary>
+    public bool IsWaiting { get; private set; }
+
+    /// <summary>When it gives up.</summary>
+    public long Deadline { get; private set; }
+
+    /// <summary>Whether it belongs to a receiver, which hears of an end by false.</summary>
+    public bool IsSignal => _receiver is not null;
+
+    public CancellationToken Cancellation { get; private set; }
+
+    long IDeadlineTarget.ArmedAt { get => Volatile.Read(ref _armedAt); set => Volatile.Write(ref _armedAt, value); }
+
+    public ValueTask<Delivery?> AsDelivery => new(this, _core.Version);
+
+    public ValueTask<bool> AsSignal => new(this, _core.Version);
+
+    public static PendingReceive Rent()
+    {
+        PendingReceive receive = ObjectCache<PendingReceive>.Rent();
+        receive._isRented = true;
+        return receive;
+    }
+
+    /// <summary>Starts a wait. Under the lock; whoever does this puts it in line.</summary>
+    public void Begin(QueueConductor queue, long deadline, CancellationToken ct)
+    {
+        _queue = queue;
+        _core.Reset();
+        IsWaiting = true;
+        Deadline = deadline;
+        Cancellation = ct;
+    }
+
+    /// <summary>Listens to the token and the clock. Off the lock, because a token may call back at once.</summary>
+    public void Watch(DeadlineTimer timer)
+    {
+        if (Cancellation.CanBeCanceled)
+            _registration = Cancellation.UnsafeRegister(static self => ((PendingReceive)self!).Cancelled(), this);
+        if (Deadline != long.MaxValue && Deadline < Volatile.Read(ref _armedAt))
+            timer.Arm(this, Deadline);
+    }
+
+    /// <summary>Ends the wait; under the lock. The caller adds the receive to its wake list.</summary>
+    public void Complete(InFlightDelivery? delivery, Exception? error = null)
+    {
+        IsWaiting = false;
+        _delivery = delivery;
+        _error = error;
+    }
+
+    void IDeadlineTarget.OnDeadline(long now) => _queue!.GiveUpReceive(this, now);
+
+    Delivery? IValueTaskSource<Delivery?>.GetResult(short token) => Finish(token);
+
+    bool IValueTaskSource<bool>.GetResult(short token)
+    {
+        InFlightDelivery? delivery = Finish(token);
+        if (delivery is not null)
+            _receiver!.Keep(delivery);
+        return delivery is not null;
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<Delivery?>.GetStatus(short token) => _core.GetStatus(token);
+
+    ValueTaskSourceStatus IValueTaskSource<bool>.GetStatus(short token) => _core.GetStatus(token);
+
+    void IValueTaskSource<Delivery?>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _core.OnCompleted(continuation, state, token, flags);
+
+    void IValueTaskSource<bool>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _core.OnCompleted(continuation, state, token, flags);
+
+    protected override void Run()
+    {
+        if (_error is not null)
+            _core.SetException(_error);
+        else
+            _core.SetResult(_delivery);
+    }
+
+    private void Cancelled() => _queue!.CancelReceive(this);
+
+    private InFlightDelivery? Finish(short token)
+    {
+        // A second use of the value task fails here and touches nothing: the version is checked first.
+        if (_core.GetStatus(token) == ValueTaskSourceStatus.Pending)
+            throw new InvalidOperationException("The receive is not complete. A ValueTask is awaited once, and not asked for its result before.");
+        // Waits for a callback that is under way: afterwards nobody else knows this object.
+        _registration.Dispose();
+        _registration = default;
+        try
+        {
+            InFlightDelivery? delivery = _core.GetResult(token);
+            // A single receive has it in hand now. A lease lost on the way was free of charge; the delivery's own settle will say so.
+            if (_receiver is null)
+                delivery?.TryMove(LeaseState.Offered, LeaseState.Held);
+            return delivery;
+        }
+        finally
+        {
+            _delivery = null;
+            _error = null;
+            Cancellation = default;
+            if (_isRented)
+            {
+                _isRented = false;
+                _core.Reset();
+                // One that the timer still knows is left to the collector.
+                if (Volatile.Read(ref _armedAt) == long.MaxValue)
+                    ObjectCache<PendingReceive>.Return(this);
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+using System.Threading.Tasks.Sources;
+using QueueKit.Collections;
+using QueueKit.Scheduling;
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>A send that waits: for room in the gate's line, for its commit in the pipeline, or for both in turn. One message or an atomic batch.</summary>
+internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, IDeadlineTarget
+{
+    private ManualResetValueTaskSourceCore<SendReceipt> _core;
+    private CancellationTokenRegistration _registration;
+    private QueueConductor? _queue;
+    private Message? _single;
+    private Message[]? _batch;
+    private EncodedMessage _encodedSingle;
+    private EncodedMessage[]? _encodedBatch;
+    private SendReceipt _receipt;
+    private Exception? _error;
+    private long _armedAt = long.MaxValue;
+    private long _enqueuedAt;
+    private long _firstSequence;
+    private long[]? _scheduledTicks;
+    private List<QueuedMessage>? _victims;
+    private int _reserved;
+
+    public PendingSend? PreviousWaiting { get; set; }
+
+    public PendingSend? NextWaiting { get; set; }
+
+    /// <summary>Whether it stands in the gate's line. Guarded by the queue's lock.</summary>
+    public bool IsWaiting { get; private set; }
+
+    /// <summary>When it gives up waiting for room.</summary>
+    public long Deadline { get; private set; } = long.MaxValue;
+
+    public CancellationToken Cancellation { get; private set; }
+
+    public int MessageCount => _reserved != 0 ? _reserved : _batch?.Length ?? 1;
+
+    public bool IsReservation => _reserved != 0;
+
+    public long Bytes { get; private set; }
+
+    /// <summary>Ready messages that leave in the same commit to make room; null for none.</summary>
+    public List<QueuedMessage>? Victims => _victims;
+
+    public override ICommitTarget Target => _queue!;
+
+    public ValueTask<SendReceipt> AsValueTask => new(this, _core.Version);
+
+    long IDeadlineTarget.ArmedAt { get => Volatile.Read(ref _armedAt); set => Volatile.Write(ref _armedAt, value); }
+
+    public static PendingSend Rent(QueueConductor queue, Message message)
+    {
+        PendingSend send = ObjectCache<PendingSend>.Rent();
+        send._queue = queue;
+        send._single = message;
+        send.Bytes = message.Size;
+        return send;
+    }
+
+    public static PendingSend Rent(QueueConductor queue, Message[] batch, long bytes)
+    {
+        PendingSend send = ObjectCache<PendingSend>.Rent();
+        send._queue = queue;
+        send._batch = batch;
+        send.Bytes = bytes;
+        return send;
+    }
+
+    /// <summary>A send of places only: what is admitted is kept free for a transaction, which brings the messages itself.</summary>
+    public static PendingSend RentReservation(QueueConductor queue, int messages, long bytes)
+    {
+        PendingSend send = ObjectCache<PendingSend>.Rent();
+        send._queue = queue;
+        send._reserved = messages;
+        send.Bytes = bytes;
+        return send;
+    }
+
+    /// <summary>Encodes for the store, on the sender's own thread.</summary>
+    public void Encode(FlushLevel level)
+    {
+        Level = level;
+        if (_batch is null)
+            _encodedSingle = MessageRecord.Encode(_single!);
+        else
+            _encodedBatch = Array.ConvertAll(_batch, static message => MessageRecord.Encode(message));
+    }
+
+    /// <summary>Starts to wait for room; under the lock. Whoever does this puts it in line.</summary>
+    public void BeginWait(long deadline, CancellationToken ct)
+    {
+        IsWaiting = true;
+        Deadline = deadline;
+        Cancellation = ct;
+    }
+
+    /// <summary>Listens to the token and the clock. Off the lock, because a token may call back at once.</summary>
+    public void Watch(DeadlineTimer timer)
+    {
+        if (Cancellation.CanBeCanceled)
+            _registration = Cancellation.UnsafeRegister(static self => ((PendingSend)self!)._queue!.CancelSend((PendingSend)self), this);
+        if (Deadline != long.MaxValue)
+            timer.Arm(this, Deadline);
+    }
+
+    /// <summary>Admitted; under the lock. What is stamped now is what the store will hold.</summary>
+    public void Admit(in Moment moment, List<QueuedMessage>? victims)
+    {
+        IsWaiting = false;
+        _enqueuedAt = moment.Now;
+        _victims = victims;
+        for (int i = 0; i < MessageCount; i++)
+        {
+            if (MessageAt(i).IsScheduled)
+                (_scheduledTicks ??= new long[MessageCount])[i] = QueueCore.DueTicksOf(MessageAt(i), moment);
+        }
+        if (!_queue!.IsDurable)
+            return;
+        DateTimeOffset enqueuedAt = moment.Utc;
+        if (_batch is null)
+            MessageRecord.Stamp(_encodedSingle, enqueuedAt);
+        else
+            Array.ForEach(_encodedBatch!, encoded => MessageRecord.Stamp(encoded, enqueuedAt));
+    }
+
+    public Message MessageAt(int index) => _batch is null ? _single! : _batch[index];
+
+    /// <summary>The message as it stands in the queue once its number is known.</summary>
+    public QueuedMessage QueuedAt(int index)
+    {
+        long due = _scheduledTicks?[index] ?? 0;
+        return new QueuedMessage(MessageAt(index), _firstSequence + index, _enqueuedAt, due == 0 ? null : new MessageHistory { ScheduledTicks = due });
+    }
+
+    /// <summary>Numbers the messages on a transient queue, where no commit does it.</summary>
+    public void Number(long firstSequence) => _firstSequence = firstSequence;
+
+    /// <summary>Ends the send; under the lock or on the commit thread. The caller schedules it.</summary>
+    public void Complete(SendReceipt receipt)
+    {
+        IsWaiting = false;
+        _receipt = receipt;
+    }
+
+    /// <inheritdoc cref="Complete"/>
+    public void Fail(Exception error)
+    {
+        IsWaiting = false;
+        _error = error;
+    }
+
+    /// <summary>Ends the send with the number it got.</summary>
+    public void Accept(Durability durability) => Complete(new SendReceipt(SendOutcome.Accepted, _firstSequence, durability));
+
+    public override void WriteTo(StoreBatch batch, ref long sequence)
+    {
+        _firstSequence = sequence + 1;
+        sequence += MessageCount;
+        uint queue = _queue!.Id;
+        for (int i = 0; i < MessageCount; i++)
+        {
+            long due = _scheduledTicks?[i] ?? 0;
+            EncodedMessage encoded = _encodedBatch is null ? _encodedSingle : _encodedBatch[i];
+            batch.Put(QueueCore.KeyOf(queue, MessageAt(i).Priority, due, _firstSequence + i), encoded.Head, encoded.Body);
+        }
+        if (_victims is not null)
+        {
+            foreach (QueuedMessage victim in _victims)
+                QueueCore.WriteRemoval(batch, queue, victim);
+        }
+    }
+
+    public override void Refused(StoreException reason) => _queue!.SendNotCommitted(this, reason);
+
+    public override void Failed(StoreException reason) => _queue!.SendNotCommitted(this, reason);
+
+    void IDeadlineTarget.OnDeadline(long now) => _queue?.GiveUpSend(this, now);
+
+    SendReceipt IValueTaskSource<SendReceipt>.GetResult(short token)
+    {
+        if (_core.GetStatus(token) == ValueTaskSourceStatus.Pending)
+            throw new InvalidOperationException("The send is not complete. A ValueTask is awaited once, and not asked for its result before.");
+        // Waits for a callback that is under way: afterwards nobody else knows this object.
+        _registration.Dispose();
+        try
+        {
+            return _core.GetResult(token);
+        }
+        finally
+        {
+            Recycle();
+        }
+    }
+
+    ValueTaskSourceStatus IValueTaskSource<SendReceipt>.GetStatus(short token) => _core.GetStatus(token);
+
+    void IValueTaskSource<SendReceipt>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _core.OnCompleted(continuation, state, token, flags);
+
+    /// <summary>For a send that was never shown to anybody.</summary>
+    public void Recycle()
+    {
+        _core.Reset();
+        _registration = default;
+        _single = null;
+        _batch = null;
+        _encodedSingle = default;
+        _encodedBatch = null;
+        _receipt = default;
+        _error = null;
+        _scheduledTicks = null;
+        _victims = null;
+        _reserved = 0;
+        _firstSequence = 0;
+        Deadline = long.MaxValue;
+        Cancellation = default;
+        // One that the timer still knows is left to the collector.
+        if (Volatile.Read(ref _armedAt) == long.MaxValue)
+            ObjectCache<PendingSend>.Return(this);
+    }
+
+    protected override void Run()
+    {
+        if (_error is not null)
+            _core.SetException(_error);
+        else
+            _core.SetResult(_receipt);
+    }
+}

@@ -1,0 +1,144 @@
+using System.Buffers.Binary;
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>Which queues there are, in the store: creates, changes, deletes and recovers them. Called under the broker's lock, or before there is anybody else.</summary>
+internal sealed class QueueCatalog(BrokerContext broker)
+{
+    /// <summary>What a message's head can take at most: its properties, headers and dead-letter texts.</summary>
+    public const int LargestHead = 256 * 1024;
+
+    // The newest format of a store that this version reads, and the one it writes.
+    private const int Format = 1;
+    private const int PageRecords = 1024;
+    private const long PageBytes = 8 * 1024 * 1024;
+
+    private static readonly StoreKey s_formatKey = new(StoreKind.Meta, 0, 0, 0, 0, 0);
+    private static readonly StoreKey s_lastIdKey = new(StoreKind.Meta, 0, 0, 0, 0, 2);
+
+    private uint _lastId;
+
+    /// <summary>What <see cref="Durability.Default"/> comes to, and whether the broker can keep the promise.</summary>
+    public Durability Resolve(string name, QueueOptions options)
+    {
+        if (options.Durability == Durability.Default)
+            return broker.Pipeline is null ? Durability.Transient : Durability.Flushed;
+        if (options.Durability != Durability.Transient && broker.Pipeline is null)
+        {
+            throw new QueueDeclarationException(name,
+                $"Queue '{name}' is declared {options.Durability}, but this broker has no store. Set MessageBrokerOptions.Store when it is opened, or declare the queue Transient.");
+        }
+        return options.Durability;
+    }
+
+    /// <summary>Creates a queue. What uses it may go to the pipeline at once: the pipeline keeps the order.</summary>
+    public QueueConductor Create(string name, QueueOptions options, out Task? committed)
+    {
+        committed = null;
+        if (options.Durability == Durability.Transient)
+            return new QueueConductor(broker, name, 0, options);
+        if (broker.Pipeline!.Fault is { } fault)
+            throw new StoreException(fault.Fault, fault.Message, fault.Path, fault);
+        uint id = checked(++_lastId);
+        var queue = new QueueConductor(broker, name, id, options);
+        byte[] record = QueueRecord.Encode(name, options);
+        committed = Write(batch =>
+        {
+            byte[] lastId = new byte[4];
+            BinaryPrimitives.WriteUInt32LittleEndian(lastId, id);
+            batch.Put(s_formatKey, BitConverter.GetBytes(Format));
+            batch.Put(s_lastIdKey, lastId);
+            batch.Put(QueueRecord.KeyOf(id), record);
+        });
+        return queue;
+    }
+
+    /// <summary>Stores changed options; null for a transient queue.</summary>
+    public Task? Update(QueueConductor queue, QueueOptions options)
+    {
+        if (!queue.IsDurable)
+            return null;
+        byte[] record = QueueRecord.Encode(queue.Name, options);
+        return Write(batch => batch.Put(QueueRecord.KeyOf(queue.Id), record));
+    }
+
+    /// <summary>Deletes a queue and its messages.</summary>
+    public Task DeleteAsync(QueueConductor queue) => Write(batch =>
+    {
+        batch.Delete(QueueRecord.KeyOf(queue.Id));
+        foreach (StoreKind kind in (ReadOnlySpan<StoreKind>)[StoreKind.Message, StoreKind.Parked, StoreKind.Attempts])
+            batch.DeleteRange(StoreKey.First(kind, queue.Id), StoreKey.After(kind, queue.Id));
+    });
+
+    /// <summary>Reads what the store holds and starts the pipeline.</summary>
+    public async IAsyncEnumerable<QueueConductor> RecoverAsync(IMessageStore store, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
+    {
+        var meta = new Dictionary<StoreKey, StoreRecord>();
+        await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Meta), ct).ConfigureAwait(false))
+            meta[record.Key] = record;
+        if (meta.TryGetValue(s_formatKey, out StoreRecord format) && BitConverter.ToInt32(format.Head.Span) is var found and not Format)
+            throw new StoreException(StoreFault.Unreadable, $"The store has format {found}; this version of QueueKit reads format {Format}. Open it with a newer version. Nothing was changed.");
+        if (meta.TryGetValue(s_lastIdKey, out StoreRecord lastId))
+            _lastId = BinaryPrimitives.ReadUInt32LittleEndian(lastId.Head.Span);
+        CommitRecord lastCommit = meta.TryGetValue(CommitRecord.Key, out StoreRecord commit) ? CommitRecord.Read(commit.Head.Span) : default;
+        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit);
+
+        var queues = new List<StoreRecord>();
+        await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))
+            queues.Add(record);
+        foreach (StoreRecord record in queues)
+        {
+            (string name, QueueOptions options) = QueueRecord.Decode(record);
+            var queue = new QueueConductor(broker, name, record.Key.Queue, options);
+            await RecoverMessagesAsync(store, queue, ct).ConfigureAwait(false);
+            yield return queue;
+        }
+    }
+
+    private async Task RecoverMessagesAsync(IMessageStore store, QueueConductor queue, CancellationToken ct)
+    {
+        var attempts = new Dictionary<long, AttemptsRecord>();
+        await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Attempts, queue.Id), StoreKey.After(StoreKind.Attempts, queue.Id), ct).ConfigureAwait(false))
+            attempts.Add(record.Key.Sequence, AttemptsRecord.Decode(record));
+        long now = broker.Clock.Now;
+        foreach (StoreKind kind in new[] { StoreKind.Message, StoreKind.Parked })
+        {
+            await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(kind, queue.Id), StoreKey.After(kind, queue.Id), ct).ConfigureAwait(false))
+            {
+                DecodedMessage decoded = MessageRecord.Decode(record);
+                bool hasFailed = attempts.TryGetValue(record.Key.Sequence, out AttemptsRecord attempt);
+                long scheduled = kind == StoreKind.Parked ? record.Key.Order : 0;
+                MessageHistory? history = !hasFailed && scheduled == 0 && decoded.DeadLetter is null ? null : new MessageHistory
+                {
+                    Delivered = hasFailed,
+                    FailedAttempts = attempt.FailedAttempts,
+                    LastError = attempt.LastError,
+                    IsStored = hasFailed,
+                    ScheduledTicks = scheduled,
+                    DeadLetter = decoded.DeadLetter,
+                };
+                // What is due already is delayed for no time: the first look at the clock makes it ready.
+                queue.Recover(
+                    new QueuedMessage(decoded.Message, record.Key.Sequence, broker.Clock.ToMonotonic(decoded.EnqueuedAt, now), history),
+                    hasFailed ? attempt.DueTicks : scheduled);
+            }
+        }
+    }
+
+    private static async IAsyncEnumerable<StoreRecord> ReadAsync(IMessageStore store, StoreKey from, StoreKey to, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
+    {
+        var page = new StorePage();
+        bool more = true;
+        while (more)
+        {
+            more = await store.ReadAsync(from, to, PageRecords, PageBytes, page, ct).ConfigureAwait(false);
+            foreach (StoreRecord record in page.Records)
+                yield return record;
+            if (page.Records.Count > 0)
+                from = page.Records[^1].Key.Next();
+        }
+    }
+
+    private Task Write(Action<StoreBatch> write) => new AwaitedWork(FlushLevel.Flushed, write).EnqueueTo(broker.Pipeline!, broker.Scheduler);
+}

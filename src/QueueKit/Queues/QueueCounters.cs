@@ -1,0 +1,59 @@
+namespace QueueKit.Queues;
+
+/// <summary>What has happened in a queue: <see cref="QueueCounts"/> while it is being counted. Guarded by the queue's lock.</summary>
+internal struct QueueCounters
+{
+    public long Recovered;
+    public long Accepted;
+    public long Delivered;
+    public long Redelivered;
+    public long Acked;
+    public long Nacked;
+    public long Released;
+    public long LeasesLost;
+    public long DeadLettered;
+    public long Discarded;
+    public long Dropped;
+    public long DroppedNewest;
+    public long Refused;
+    public long Purged;
+    public long Waited;
+
+    public readonly QueueCounts ToCounts() => new()
+    {
+        Recovered = Recovered,
+        Accepted = Accepted,
+        Delivered = Delivered,
+        Redelivered = Redelivered,
+        Acked = Acked,
+        Nacked = Nacked,
+        Released = Released,
+        LeasesLost = LeasesLost,
+        DeadLettered = DeadLettered,
+        Discarded = Discarded,
+        Dropped = Dropped,
+        DroppedNewest = DroppedNewest,
+        Refused = Refused,
+        Purged = Purged,
+        Waited = Waited,
+    };
+}
+
+/// <summary>Messages in a state that nothing but a commit's work holds: how many, and their bytes.</summary>
+internal struct Tally
+{
+    public long Messages;
+    public long Bytes;
+
+    public void Add(long bytes, long messages = 1)
+    {
+        Messages += messages;
+        Bytes += bytes;
+    }
+
+    public void Remove(long bytes, long messages = 1)
+    {
+        Messages -= messages;
+        Bytes -= bytes;
+    }
+}

@@ -1,0 +1,80 @@
+using System.Diagnostics.CodeAnalysis;
+
+namespace QueueKit.Queues;
+
+/// <summary>A receiver of one queue: takes from the lanes while there is something, waits in the ring while there is not.</summary>
+internal sealed class QueueReceiver : MessageReceiver
+{
+    private readonly QueueConductor _queue;
+    private readonly Consumer _consumer;
+    private readonly PendingReceive _receive;
+    // Set aside by a wait, not handed out yet.
+    private InFlightDelivery? _offered;
+    private bool _isDisposed;
+
+    public QueueReceiver(QueueConductor queue, ReceiveOptions options)
+    {
+        _queue = queue;
+        _consumer = new Consumer
+        {
+            OwnLeaseTicks = options.LeaseDuration?.Ticks ?? 0,
+            AtMostOnce = options.AtMostOnce,
+            Credit = options.Credit ?? int.MaxValue,
+        };
+        _receive = new PendingReceive(_consumer, this);
+    }
+
+    public override bool TryReceive([NotNullWhen(true)] out Delivery? delivery)
+    {
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        if (_offered is not null && TakeOffered() is { } offered)
+        {
+            delivery = offered;
+            return true;
+        }
+        delivery = _queue.TryTake(_consumer);
+        return delivery is not null;
+    }
+
+    public override ValueTask<bool> WaitToReceiveAsync(CancellationToken ct = default)
+    {
+        if (_isDisposed)
+            return new ValueTask<bool>(false);
+        return _offered is null ? _queue.WaitAsync(_receive, ct) : new ValueTask<bool>(true);
+    }
+
+    public override void SetCredit(int credit)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(credit, 1);
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+        _queue.SetCredit(_consumer, credit);
+    }
+
+    public override ValueTask DisposeAsync()
+    {
+        if (_isDisposed)
+            return default;
+        _isDisposed = true;
+        _queue.CloseConsumer(_consumer);
+        if (Interlocked.Exchange(ref _offered, null) is { } offered)
+            _queue.TakeBack(offered);
+        return default;
+    }
+
+    /// <summary>Keeps what a wait has brought until it is asked for.</summary>
+    public void Keep(InFlightDelivery delivery)
+    {
+        _offered = delivery;
+        // Disposed while the wait was on its way back: nobody will ask for it.
+        if (_isDisposed && Interlocked.Exchange(ref _offered, null) is { } offered)
+            _queue.TakeBack(offered);
+    }
+
+    private InFlightDelivery? TakeOffered()
+    {
+        InFlightDelivery offered = _offered!;
+        _offered = null;
+        // At most once: settled before it came, there is no lease to start. Otherwise it may have gone back in the meantime.
+        return offered.State == LeaseState.Settled || _queue.StartOffered(offered) ? offered : null;
+    }
+}

@@ -1,0 +1,344 @@
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>A step of a <see cref="Transfer"/> in one queue, under that queue's lock.</summary>
+internal interface ITransferStep
+{
+    void Take(QueueCore core, in Moment moment, ref Aftermath aftermath);
+}
+
+/// <summary>Messages that arrive in some queues and leave others, all or none: a transaction, or a move to the dead letters.</summary>
+/// <remarks>
+/// Each queue's lock is taken by itself, never two at once: places are taken, what leaves is taken out, one commit decides, and then each
+/// queue applies its share. Between the commit and the last share an observer may see a part; nothing can fail there any more.
+/// Where no queue is durable there is no commit, and the decision is the point where the leases are claimed.
+/// </remarks>
+internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
+{
+    private readonly List<Arrival> _arrivals = [];
+    private readonly List<Exit> _exits = [];
+    private readonly List<(QueueConductor Queue, List<QueuedMessage> Victims)> _victims = [];
+    private readonly TaskCompletionSource _done = new();
+    private StoreException? _error;
+
+    public override ICommitTarget Target => this;
+
+    /// <summary>Completes when everything is applied; faults when nothing is.</summary>
+    public Task Done => _done.Task;
+
+    /// <summary>Adds a message for which a place has been taken.</summary>
+    public void Arrive(QueueConductor queue, Message message, DeadLetterInfo? deadLetter = null) => _arrivals.Add(new Arrival(queue, message, deadLetter));
+
+    /// <summary>Adds ready messages that make room for an arrival.</summary>
+    public void Evict(QueueConductor queue, List<QueuedMessage> victims) => _victims.Add((queue, victims));
+
+    /// <summary>Adds a message that its queue has given up and counts as leaving.</summary>
+    public void Leave(QueueConductor queue, CondemnedMessage condemned, bool keep) =>
+        _exits.Add(new Exit(queue, condemned.Message, keep ? ExitKind.DeadLettered : ExitKind.Discarded, condemned));
+
+    /// <summary>Takes a delivery, whose lease is claimed, out of its queue as its settlement says; a dead letter among them arrives in its queue.</summary>
+    public void Leave(InFlightDelivery delivery, Settlement settlement)
+    {
+        QueueConductor queue = delivery.Queue;
+        var step = new LeaveStep(delivery, settlement);
+        queue.Step(step);
+        Exit exit = step.Result!;
+        _exits.Add(exit);
+        if (exit.Kind == ExitKind.DeadLettered && !broker.DeadLetters.TryArrive(this, queue, exit.Condemned))
+            exit.Kind = ExitKind.Discarded;
+    }
+
+    /// <summary>Commits, if any queue concerned is durable, and applies.</summary>
+    public void Begin()
+    {
+        bool isDurable = false;
+        foreach (QueueConductor queue in Queues())
+        {
+            if (!queue.IsDurable)
+                continue;
+            isDurable = true;
+            if (queue.FlushLevel > Level)
+                Level = queue.FlushLevel;
+        }
+        var moment = new Moment(broker.Clock.Now, broker.Clock);
+        foreach (Arrival arrival in _arrivals)
+            arrival.Prepare(moment);
+        if (isDurable)
+            broker.Pipeline!.Enqueue(this);
+        else
+            Apply();
+    }
+
+    public override void WriteTo(StoreBatch batch, ref long sequence)
+    {
+        foreach (Arrival arrival in _arrivals)
+        {
+            if (!arrival.Queue.IsDurable)
+                continue;
+            arrival.Sequence = ++sequence;
+            batch.Put(QueueCore.KeyOf(arrival.Queue.Id, arrival.Message.Priority, arrival.DueTicks, arrival.Sequence), arrival.Encoded.Head, arrival.Encoded.Body);
+        }
+        foreach ((QueueConductor queue, List<QueuedMessage> victims) in _victims)
+        {
+            foreach (QueuedMessage victim in victims)
+                QueueCore.WriteRemoval(batch, queue.Id, victim);
+        }
+        foreach (Exit exit in _exits)
+        {
+            if (!exit.Queue.IsDurable)
+                continue;
+            if (exit.Kind != ExitKind.Returned)
+                QueueCore.WriteRemoval(batch, exit.Queue.Id, exit.Message);
+            else if (exit.Message.History is { IsStored: true, FailedAttempts: > 0 } history)
+                batch.Put(AttemptsRecord.KeyOf(exit.Queue.Id, exit.Message.Sequence), new AttemptsRecord(history.FailedAttempts, exit.DueTicks, history.LastError).Encode());
+        }
+    }
+
+    public void Committed(ReadOnlySpan<CommitWork> run)
+    {
+        foreach (CommitWork work in run)
+            ((Transfer)work).Apply();
+    }
+
+    public override void Refused(StoreException reason) => Undo(reason);
+
+    // What is stored is unknown, and the durable queues deliver nothing any more; transient ones go on, so they get theirs back.
+    public override void Failed(StoreException reason) => Undo(reason);
+
+    protected override void Run()
+    {
+        if (_error is null)
+            _done.SetResult();
+        else
+            _done.SetException(_error);
+    }
+
+    private void Apply()
+    {
+        foreach (QueueConductor queue in Queues())
+            queue.Step(new ApplyStep(this, queue));
+        Finish(null);
+    }
+
+    private void Undo(StoreException reason)
+    {
+        foreach (QueueConductor queue in Queues())
+            queue.Step(new UndoStep(this, queue));
+        Finish(reason);
+    }
+
+    private sealed class ApplyStep(Transfer transfer, QueueConductor queue) : ITransferStep
+    {
+        public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
+        {
+            foreach (Arrival arrival in transfer._arrivals)
+            {
+                if (arrival.Queue != queue)
+                    continue;
+                if (!queue.IsDurable)
+                    arrival.Sequence = core.NextSequence();
+                core.PlaceEntitled(arrival.Queued, moment, ref aftermath);
+            }
+            foreach (Exit exit in transfer._exits)
+            {
+                if (exit.Queue != queue)
+                    continue;
+                switch (exit.Kind)
+                {
+                    case ExitKind.Acked:
+                        core.Departed(Departure.Acked, exit.Message.Size);
+                        break;
+                    case ExitKind.Discarded:
+                        core.Departed(Departure.Discarded, exit.Message.Size);
+                        break;
+                    case ExitKind.DeadLettered:
+                        core.DeadLettered(exit.Condemned);
+                        break;
+                    default:
+                        core.Stay(exit.Message, moment, ref aftermath, exit.Delay);
+                        break;
+                }
+            }
+        }
+    }
+
+    private sealed class UndoStep(Transfer transfer, QueueConductor queue) : ITransferStep
+    {
+        public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
+        {
+            foreach (Arrival arrival in transfer._arrivals)
+            {
+                if (arrival.Queue == queue)
+                    core.GiveBackEntitled(1, arrival.Message.Size);
+            }
+            foreach ((QueueConductor of, List<QueuedMessage> victims) in transfer._victims)
+            {
+                foreach (QueuedMessage victim in of == queue ? victims : [])
+                    core.NotEvicted(victim, moment, ref aftermath);
+            }
+            foreach (Exit exit in transfer._exits)
+            {
+                if (exit.Queue != queue)
+                    continue;
+                if (exit.Condemned.Info is not null)
+                    core.NotDeadLettered(exit.Condemned, moment, ref aftermath);
+                else
+                    core.Stay(exit.Message, moment, ref aftermath);
+            }
+        }
+    }
+
+    private HashSet<QueueConductor> Queues()
+    {
+        var queues = new HashSet<QueueConductor>();
+        foreach (Arrival arrival in _arrivals)
+            queues.Add(arrival.Queue);
+        foreach (Exit exit in _exits)
+            queues.Add(exit.Queue);
+        return queues;
+    }
+
+    private void Finish(StoreException? error)
+    {
+        _error = error;
+        broker.Scheduler.Schedule(this);
+    }
+}
+
+/// <summary>A message that arrives in a queue with a <see cref="Transfer"/>.</summary>
+internal sealed class Arrival(QueueConductor queue, Message message, DeadLetterInfo? deadLetter)
+{
+    private long _enqueuedAt;
+
+    public QueueConductor Queue => queue;
+
+    public Message Message => message;
+
+    public EncodedMessage Encoded { get; private set; }
+
+    public long DueTicks { get; private set; }
+
+    public long Sequence { get; set; }
+
+    public QueuedMessage Queued => new(message, Sequence, _enqueuedAt,
+        DueTicks == 0 && deadLetter is null ? null : new MessageHistory { ScheduledTicks = DueTicks, DeadLetter = deadLetter });
+
+    public void Prepare(in Moment moment)
+    {
+        _enqueuedAt = moment.Now;
+        DueTicks = message.IsScheduled ? QueueCore.DueTicksOf(message, moment) : 0;
+        if (!queue.IsDurable)
+            return;
+        Encoded = MessageRecord.Encode(message, deadLetter);
+        MessageRecord.Stamp(Encoded, moment.Utc);
+    }
+}
+
+/// <summary>How a message leaves a queue with a <see cref="Transfer"/>.</summary>
+internal enum ExitKind
+{
+    /// <summary>Acked.</summary>
+    Acked,
+    /// <summary>To the dead letters, where it arrives with the same transfer.</summary>
+    DeadLettered,
+    /// <summary>Given up and not kept.</summary>
+    Discarded,
+    /// <summary>It does not leave: nacked or released, it comes back.</summary>
+    Returned,
+}
+
+/// <summary>A message that leaves a queue with a <see cref="Transfer"/>; until that is decided it counts as leaving.</summary>
+internal sealed class Exit(QueueConductor queue, QueuedMessage message, ExitKind kind, CondemnedMessage condemned = default, TimeSpan delay = default, long dueTicks = 0)
+{
+    public QueueConductor Queue => queue;
+
+    public QueuedMessage Message => message;
+
+    public ExitKind Kind { get; set; } = kind;
+
+    public CondemnedMessage Condemned => condemned;
+
+    public TimeSpan Delay => delay;
+
+    public long DueTicks => dueTicks;
+}
+
+/// <summary>Takes a claimed delivery out of its queue, as its settlement says.</summary>
+internal sealed class LeaveStep(InFlightDelivery delivery, Settlement settlement) : ITransferStep
+{
+    public Exit? Result { get; private set; }
+
+    public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
+    {
+        core.BeginLeave(delivery);
+        delivery.TryMove(LeaseState.Committing, LeaseState.Settled);
+        if (settlement.Kind == SettlementKind.Ack)
+        {
+            Result = new Exit(delivery.Queue, delivery.Queued, ExitKind.Acked);
+            return;
+        }
+        DeliveryEnd end = QueueConductor.EndOf(settlement);
+        RedeliveryDecision decision = core.Decide(delivery, end, settlement, out QueuedMessage message);
+        switch (decision.Fate)
+        {
+            case Fate.DeadLetter:
+                Result = new Exit(delivery.Queue, message, ExitKind.DeadLettered, new CondemnedMessage(message, core.Obituary(message, decision.Reason, settlement, moment), Evicted: false));
+                break;
+            case Fate.Discard:
+                Result = new Exit(delivery.Queue, message, ExitKind.Discarded);
+                break;
+            default:
+                message.History!.IsStored |= delivery.Queue.IsDurable && end == DeliveryEnd.Failed;
+                Result = new Exit(delivery.Queue, message, ExitKind.Returned, default, decision.Delay, decision.Delay > TimeSpan.Zero ? moment.UtcTicksAfter(decision.Delay) : 0);
+                break;
+        }
+    }
+}
+
+/// <summary>Takes places for arrivals: as the overflow policy says or, for those entitled by a lease they replace, without waiting.</summary>
+internal sealed class ReserveStep(int messages, long bytes, bool isEntitled) : ITransferStep
+{
+    public GateVerdict Verdict { get; private set; }
+
+    public List<QueuedMessage>? Victims { get; private set; }
+
+    public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
+    {
+        Verdict = core.Judge(messages, bytes, mayWait: !isEntitled, moment, ref aftermath, out List<QueuedMessage>? victims);
+        Victims = victims;
+        if (isEntitled && Verdict == GateVerdict.Refuse)
+        {
+            core.Counts.Refused -= messages;
+            Verdict = GateVerdict.Admit;
+        }
+        if (Verdict == GateVerdict.Admit)
+            core.TakeEntitled(messages, bytes);
+    }
+}
+
+/// <summary>Gives places back that were taken for arrivals which do not come.</summary>
+internal sealed class GiveBackStep(int messages, long bytes, List<QueuedMessage>? victims) : ITransferStep
+{
+    public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
+    {
+        core.GiveBackEntitled(messages, bytes);
+        foreach (QueuedMessage victim in victims ?? [])
+            core.NotEvicted(victim, moment, ref aftermath);
+    }
+}
+
+/// <summary>The removal of waiting messages is committed, or not.</summary>
+internal sealed class PurgeStep(List<QueuedMessage> messages, bool done) : ITransferStep
+{
+    public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
+    {
+        if (done)
+        {
+            core.Purged(messages);
+            return;
+        }
+        foreach (QueuedMessage message in messages)
+            core.Stay(message, moment, ref aftermath);
+    }
+}

@@ -1,0 +1,104 @@
+namespace QueueKit.Scheduling;
+
+/// <summary>What a <see cref="DeadlineTimer"/> calls.</summary>
+internal interface IDeadlineTarget
+{
+    /// <summary>The timer's own note of when it will call; <see cref="long.MaxValue"/> for not at all. Initialise with that and leave it alone.</summary>
+    long ArmedAt { get; set; }
+
+    /// <summary>The time has come, or nearly: a target looks at its own deadlines and arms again for what is still ahead. Called on no lock.</summary>
+    void OnDeadline(long now);
+}
+
+/// <summary>One timer for a whole broker, always set to the earliest deadline of its queues and waits.</summary>
+/// <remarks>Arming is cheap where it matters: a target that is armed for an earlier time already does not even take the lock, because whoever
+/// arms asks <see cref="IDeadlineTarget.ArmedAt"/> first (a stale read costs one more call of the target, nothing else).</remarks>
+internal sealed class DeadlineTimer : IDisposable
+{
+    // System timers refuse spans above 49.7 days; waking once a day costs nothing.
+    private static readonly long LongestSpan = TimeSpan.FromDays(1).Ticks;
+
+    private readonly Lock _lock = new();
+    private readonly PriorityQueue<IDeadlineTarget, long> _targets = new();
+    private readonly BrokerClock _clock;
+    private readonly ITimer _timer;
+    private long _timerAt = long.MaxValue;
+    private bool _disposed;
+
+    public DeadlineTimer(BrokerClock clock)
+    {
+        _clock = clock;
+        // The timer must not carry the opener's execution context (its locals, its activity) for ever.
+        bool restore = !ExecutionContext.IsFlowSuppressed();
+        if (restore)
+            ExecutionContext.SuppressFlow();
+        _timer = clock.Provider.CreateTimer(static self => ((DeadlineTimer)self!).OnTimer(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        if (restore)
+            ExecutionContext.RestoreFlow();
+    }
+
+    /// <summary>Calls <paramref name="target"/> at <paramref name="deadline"/> or, if it is armed for an earlier time, then.</summary>
+    public void Arm(IDeadlineTarget target, long deadline)
+    {
+        lock (_lock)
+        {
+            if (_disposed || target.ArmedAt <= deadline)
+                return;
+            target.ArmedAt = deadline;
+            _targets.Enqueue(target, deadline);
+            if (deadline < _timerAt)
+                SetTimer(deadline);
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_lock)
+        {
+            _disposed = true;
+            _targets.Clear();
+        }
+        _timer.Dispose();
+    }
+
+    private void OnTimer()
+    {
+        while (TryTakeDue(out IDeadlineTarget? target, out long now))
+            target.OnDeadline(now);
+    }
+
+    private bool TryTakeDue([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IDeadlineTarget? target, out long now)
+    {
+        lock (_lock)
+        {
+            now = _clock.Now;
+            _timerAt = long.MaxValue;
+            while (!_disposed && _targets.TryPeek(out target, out long at))
+            {
+                if (at > now)
+                {
+                    SetTimer(at);
+                    break;
+                }
+                _targets.Dequeue();
+                // Another time than the noted one: the target was armed anew for an earlier call, which has been made.
+                if (target.ArmedAt == at)
+                {
+                    target.ArmedAt = long.MaxValue;
+                    return true;
+                }
+            }
+            target = null;
+            return false;
+        }
+    }
+
+    private void SetTimer(long at)
+    {
+        _timerAt = at;
+        long span = Math.Clamp(at - _clock.Now, 0, LongestSpan);
+        // System timers cut fractions of a millisecond off: rounded up, they do not fire before the deadline.
+        long milliseconds = (span + TimeSpan.TicksPerMillisecond - 1) / TimeSpan.TicksPerMillisecond;
+        _timer.Change(TimeSpan.FromMilliseconds(milliseconds), Timeout.InfiniteTimeSpan);
+    }
+}

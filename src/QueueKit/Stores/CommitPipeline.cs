@@ -1,0 +1,292 @@
+using System.Runtime.InteropServices;
+using QueueKit.Scheduling;
+
+namespace QueueKit.Stores;
+
+/// <summary>Group commit: while one commit is being flushed, everything that arrives gathers into the next. No timers, no tuning: large batches under load, small ones when idle.</summary>
+/// <remarks>
+/// One loop at a time seals a batch, commits it and applies it, in the order of arrival: on a thread of its own where the store blocks,
+/// otherwise as a work item, so that a simulation can run everything on one thread.
+/// A commit has three outcomes: committed; refused, and then each work of the batch is tried alone, so that one bad message never hurts its neighbours;
+/// unknown: the store is dead from now on, nothing is retried, and everything that waits or comes later is told so.
+/// </remarks>
+internal sealed class CommitPipeline : IAsyncDisposable
+{
+    // Where a batch is cut: enough to make the price of a flush vanish, little enough to bound the wait of the first in it.
+    private const int MaxBatchWorks = 8192;
+    private const long MaxBatchBytes = 16 * 1024 * 1024;
+
+    private readonly IMessageStore _store;
+    private readonly WorkScheduler _scheduler;
+    private readonly StoreBatch _batch = new();
+    private readonly List<CommitWork> _works = [];
+    private readonly LoopItem _loop;
+    private readonly Thread? _thread;
+    private readonly ManualResetEventSlim? _signal;
+    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _faulted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    // Works in reverse order of arrival. Pushed from under the locks of queues, so it must not take one itself.
+    private CommitWork? _intake;
+    // What a cut batch left over, in order of arrival; the loop's own.
+    private CommitWork? _rest;
+    private int _running;
+    private volatile bool _closing;
+    private StoreException? _fault;
+    private long _sequence;
+
+    /// <param name="store">The store, which the pipeline now owns.</param>
+    /// <param name="scheduler">Where the loop runs if the store does not block.</param>
+    /// <param name="lastCommit">What <see cref="CommitRecord"/> in the store says, or its default.</param>
+    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit)
+    {
+        _store = store;
+        _scheduler = scheduler;
+        _loop = new LoopItem(this);
+        _sequence = lastCommit.LastSequence;
+        CommitNumber = lastCommit.Number;
+        if (!store.CommitBlocks)
+            return;
+        _signal = new ManualResetEventSlim();
+        _thread = new Thread(RunThread) { IsBackground = true, Name = "QueueKit commit" };
+        _thread.UnsafeStart();
+    }
+
+    /// <summary>The number of the last commit.</summary>
+    public long CommitNumber { get; private set; }
+
+    /// <summary>How many works were committed: with <see cref="CommitNumber"/>, the mean batch.</summary>
+    public long CommittedWorks { get; private set; }
+
+    /// <summary>Why the store has stopped; null while it works.</summary>
+    public StoreException? Fault => Volatile.Read(ref _fault);
+
+    /// <summary>Completes, without fault, when the store has stopped.</summary>
+    public Task Faulted => _faulted.Task;
+
+    public int MaxRecordBytes => _store.MaxRecordBytes;
+
+    /// <summary>Adds a work behind all others. Safe for any thread and under any lock: neither blocks nor calls back.</summary>
+    public void Enqueue(CommitWork work)
+    {
+        CommitWork? top = Volatile.Read(ref _intake);
+        while (true)
+        {
+            work.NextInPipeline = top;
+            CommitWork? seen = Interlocked.CompareExchange(ref _intake, work, top);
+            if (ReferenceEquals(seen, top))
+                break;
+            top = seen;
+        }
+        if (_thread is not null)
+            _signal!.Set();
+        else if (Volatile.Read(ref _running) == 0 && Interlocked.Exchange(ref _running, 1) == 0)
+            _scheduler.Schedule(_loop);
+    }
+
+    /// <summary>Commits what has arrived, then closes the store. Nothing may be added any more.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _closing = true;
+        if (_thread is not null)
+            _signal!.Set();
+        else if (Interlocked.Exchange(ref _running, 1) == 0)
+            _scheduler.Schedule(_loop);
+        await _stopped.Task.ConfigureAwait(false);
+        await _store.DisposeAsync().ConfigureAwait(false);
+        _signal?.Dispose();
+    }
+
+    // The loop as a work item: it ends when it finds nothing, and whoever adds the next work starts it again.
+    private void RunItem()
+    {
+        while (true)
+        {
+            while (Gather())
+                CommitGathered();
+            if (_closing)
+            {
+                _stopped.TrySetResult();
+                return;
+            }
+            Volatile.Write(ref _running, 0);
+            // A work may have come between the last look and the line above; whoever sets the flag first runs it.
+            Interlocked.MemoryBarrier();
+            if ((Volatile.Read(ref _intake) is null && !_closing) || Interlocked.Exchange(ref _running, 1) != 0)
+                return;
+        }
+    }
+
+    private void RunThread()
+    {
+        while (true)
+        {
+            while (Gather())
+                CommitGathered();
+            if (_closing)
+            {
+                _stopped.TrySetResult();
+                return;
+            }
+            _signal!.Wait();
+            _signal.Reset();
+        }
+    }
+
+    // Moves what has arrived into _works, oldest first; false if nothing has.
+    private bool Gather()
+    {
+        if (_rest is null)
+        {
+            CommitWork? newest = Volatile.Read(ref _intake) is null ? null : Interlocked.Exchange(ref _intake, null);
+            while (newest is not null)
+            {
+                CommitWork? older = newest.NextInPipeline;
+                newest.NextInPipeline = _rest;
+                _rest = newest;
+                newest = older;
+            }
+        }
+        _batch.Clear();
+        _works.Clear();
+        while (_rest is { } work && _works.Count < MaxBatchWorks && _batch.Bytes < MaxBatchBytes)
+        {
+            _rest = work.NextInPipeline;
+            work.NextInPipeline = null;
+            _works.Add(work);
+            if (_fault is null)
+                work.WriteTo(_batch, ref _sequence);
+        }
+        return _works.Count > 0;
+    }
+
+    private void CommitGathered()
+    {
+        if (_fault is { } fault)
+        {
+            Stopped(fault, _works);
+            return;
+        }
+        switch (TryCommit(out StoreException? reason))
+        {
+            case CommitOutcome.Committed:
+                Apply(CollectionsMarshal.AsSpan(_works));
+                break;
+            case CommitOutcome.Refused when _works.Count == 1:
+                _works[0].Refused(reason!);
+                break;
+            case CommitOutcome.Refused:
+                CommitOneByOne();
+                break;
+            default:
+                Fail(reason!, _works);
+                break;
+        }
+    }
+
+    private void CommitOneByOne()
+    {
+        Span<CommitWork> works = CollectionsMarshal.AsSpan(_works);
+        for (int i = 0; i < works.Length; i++)
+        {
+            _batch.Clear();
+            works[i].WriteTo(_batch, ref _sequence);
+            switch (TryCommit(out StoreException? reason))
+            {
+                case CommitOutcome.Committed:
+                    Apply(works.Slice(i, 1));
+                    break;
+                case CommitOutcome.Refused:
+                    works[i].Refused(reason!);
+                    break;
+                default:
+                    works[i].Failed(reason!);
+                    Fail(reason!, [.. works[(i + 1)..]], unknown: false);
+                    return;
+            }
+        }
+    }
+
+    private CommitOutcome TryCommit(out StoreException? reason)
+    {
+        FlushLevel level = FlushLevel.Written;
+        foreach (CommitWork work in _works)
+        {
+            if (work.Level > level)
+                level = work.Level;
+        }
+        new CommitRecord(CommitNumber + 1, _sequence).WriteTo(_batch);
+        try
+        {
+            _store.Commit(_batch, level);
+        }
+        catch (StoreException error) when (error.Fault == StoreFault.Refused)
+        {
+            reason = error;
+            return CommitOutcome.Refused;
+        }
+        catch (StoreException error)
+        {
+            reason = error;
+            return CommitOutcome.Unknown;
+        }
+#pragma warning disable CA1031 // Not swallowed: whatever a store throws, the outcome of the commit is unknown, and everybody concerned is told.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            reason = new StoreException(StoreFault.Failed, $"The store failed in a way it does not explain ({error.GetType().Name}: {error.Message}). Whether the commit was written is unknown; open the broker again to find out.", innerException: error);
+            return CommitOutcome.Unknown;
+        }
+        CommitNumber++;
+        reason = null;
+        return CommitOutcome.Committed;
+    }
+
+    private void Apply(Span<CommitWork> works)
+    {
+        CommittedWorks += works.Length;
+        while (!works.IsEmpty)
+        {
+            ICommitTarget target = works[0].Target;
+            int length = 1;
+            while (length < works.Length && ReferenceEquals(works[length].Target, target))
+                length++;
+            target.Committed(works[..length]);
+            works = works[length..];
+        }
+    }
+
+    private void Fail(StoreException reason, List<CommitWork> works, bool unknown = true)
+    {
+        var fault = new StoreException(StoreFault.Stopped, $"The store has stopped: {reason.Message} Close the broker and open it again.", reason.Path, reason);
+        Volatile.Write(ref _fault, fault);
+        if (unknown)
+        {
+            foreach (CommitWork work in works)
+                work.Failed(reason.Fault == StoreFault.Failed ? reason : new StoreException(StoreFault.Failed, reason.Message, reason.Path, reason));
+        }
+        else
+        {
+            Stopped(fault, works);
+        }
+        _faulted.TrySetResult();
+    }
+
+    private static void Stopped(StoreException fault, List<CommitWork> works)
+    {
+        foreach (CommitWork work in works)
+            work.Failed(fault);
+    }
+
+    private enum CommitOutcome
+    {
+        Unknown = 0,
+        Refused,
+        Committed,
+    }
+
+    private sealed class LoopItem(CommitPipeline pipeline) : WorkItem
+    {
+        protected override void Run() => pipeline.RunItem();
+    }
+}
