@@ -46,6 +46,9 @@ internal sealed record Result(Comparison Comparison)
     public double? MeanBatch { get; init; }
     public double? ReferenceMeanBatch { get; init; }
 
+    /// <summary>The share of the processors that other programs took meanwhile, where the system tells.</summary>
+    public double? ForeignLoad { get; init; }
+
     public bool? IsMet => Comparison is { TargetRatio: null, TargetBytes: null }
         ? null
         : Ratio >= (Comparison.TargetRatio ?? 0) && BytesPerMessage <= (Comparison.TargetBytes ?? double.MaxValue);

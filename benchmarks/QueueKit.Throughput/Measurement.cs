@@ -23,6 +23,7 @@ internal static class Measurement
         int pairs = Math.Clamp((int)(rest / (2 * comparison.RoundSeconds)), MinPairs, MaxPairs) | 1;
         long messages = RoundUp((long)Math.Min(rest / pairs / secondsPerMessage, comparison.MaxMessages), comparison.Multiple);
 
+        var foreignLoad = new ForeignLoad();
         var reference = new Round[pairs];
         var queue = new Round[pairs];
         for (int i = 0; i < pairs; i++)
@@ -48,6 +49,7 @@ internal static class Measurement
             BytesPerMessage = Median(queue.Select(static round => round.BytesPerMessage)),
             MeanBatch = MedianBatch(queue),
             ReferenceMeanBatch = MedianBatch(reference),
+            ForeignLoad = foreignLoad.Share,
         };
     }
 

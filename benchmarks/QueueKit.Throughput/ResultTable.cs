@@ -9,6 +9,9 @@ internal static class ResultTable
     // Output that is redirected has no width of its own; the table must not be folded to 80 columns there.
     private const int RedirectedWidth = 160;
 
+    // Above this the two sides no longer have the processors to themselves.
+    private const double DisturbingLoad = 0.1;
+
     public static void Write(IReadOnlyList<Result> results)
     {
         if (Console.IsOutputRedirected)
@@ -52,6 +55,8 @@ internal static class ResultTable
             Console.WriteLine($"{Variants(group)}: {group.Key}.");
         int pairs = results.Min(static result => result.Pairs);
         Console.WriteLine($"Ratios are medians of at least {pairs} interleaved pairs of rounds; bytes are beside the caller's own message. Compare ratios, not rates, across machines.");
+        if (results.Where(static result => result.ForeignLoad > DisturbingLoad).ToList() is { Count: > 0 } disturbed)
+            Console.WriteLine($"Disturbed: other programs took {string.Join(", ", disturbed.Select(static result => $"{result.ForeignLoad:P0} of the processors during {result.Comparison.Name}"))}. Measure these again when the machine is quiet.");
     }
 
     public static string Rate(double perSecond) => perSecond >= 1e6 ? Number(perSecond / 1e6, "0.00") + " M/s" : Number(perSecond / 1e3, "0.0") + " k/s";

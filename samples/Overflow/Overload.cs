@@ -2,17 +2,17 @@ using QueueKit;
 
 namespace Overflow;
 
-/// <summary>A producer that never pauses, and consumers that are slower than it.</summary>
-internal sealed record Overload(int Messages, int BodyBytes, int Limit, int Consumers, TimeSpan Work)
+/// <summary>A producer that sends a burst every moment, and consumers that cannot keep up: each does one message in such a moment.</summary>
+internal sealed record Overload(int Messages, int BodyBytes, int Burst, int Consumers, TimeSpan Moment)
 {
-    /// <summary>Runs it on a queue with <paramref name="policy"/>, until everything that was accepted is consumed or dropped.</summary>
-    /// <exception cref="QueueDeclarationException">The broker cannot honour the policy.</exception>
-    public async Task<OverloadResult> RunAsync(OverflowPolicy policy)
+    /// <summary>Runs it on a queue of its own, until everything that was accepted is consumed or dropped.</summary>
+    /// <exception cref="QueueDeclarationException">The broker cannot honour the options.</exception>
+    public async Task<OverloadResult> RunAsync(QueueOptions options)
     {
         await using MessageBroker broker = await MessageBroker.OpenAsync();
-        MessageQueue queue = await broker.DeclareQueueAsync("work", new QueueOptions { Overflow = policy, MaxMessages = Limit });
+        MessageQueue queue = await broker.DeclareQueueAsync("work", options);
         await using MessageConsumer consumer = queue.Consume(
-            async (_, ct) => await Task.Delay(Work, ct),
+            async (_, ct) => await Task.Delay(Moment, ct),
             new ConsumeOptions { Concurrency = Consumers });
 
         var message = new Message(new byte[BodyBytes]);
@@ -23,10 +23,12 @@ internal sealed record Overload(int Messages, int BodyBytes, int Limit, int Cons
             await SendAsync(queue, message);
             sent++;
             peakBytes = Math.Max(peakBytes, queue.GetSnapshot().Bytes);
+            if (sent % Burst == 0)
+                await Task.Delay(Moment);
         }
 
         while (queue.GetSnapshot().Messages > 0)
-            await Task.Delay(10);
+            await Task.Delay(Moment);
         return new OverloadResult(sent, peakBytes, queue.GetSnapshot());
     }
 

@@ -42,8 +42,15 @@ internal sealed record FileFacts(long Bytes, long Lines, long Words, string Sha2
         FileStream Open() => new(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete, bufferSize: 0, FileOptions.Asynchronous | FileOptions.SequentialScan);
         if (new FileInfo(path).Length > 0)
             return Open();
-        // A named pipe has no length, and opening one waits for its writer: perhaps for ever.
-        return await Task.Run(Open, ct).WaitAsync(TimeSpan.FromSeconds(1), ct);
+        try
+        {
+            // A named pipe has no length, and opening one waits for its writer: perhaps for ever.
+            return await Task.Run(Open, ct).WaitAsync(TimeSpan.FromSeconds(1), ct);
+        }
+        catch (TimeoutException)
+        {
+            throw new TimeoutException("Opening it takes too long: it may be a named pipe.");
+        }
     }
 
     private struct TextCounter

@@ -13,10 +13,10 @@ namespace WorkQueue;
 internal sealed class FileIndexer(MessageQueue queue, FileTree tree, WorkQueueOptions options)
 {
     private static readonly TimeSpan RefusedPause = TimeSpan.FromMilliseconds(5);
-    private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(50);
+    private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(20);
 
     private readonly ConcurrentDictionary<string, FileFacts> _index = new(StringComparer.Ordinal);
-    private readonly Sabotage _sabotage = new(options.FailRate, options.Seed);
+    private readonly Sabotage _sabotage = new(options.FailRate, options.Seed, tree.Files.Count);
     private readonly Stopwatch _clock = new();
     private long _bytes;
     private int _failedOnPurpose;

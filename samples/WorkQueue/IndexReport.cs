@@ -21,11 +21,11 @@ internal sealed record IndexReport
             if (!indexer.Index.ContainsKey(deadLetter.Path))
                 unread.Add(deadLetter);
         }
-        HashSet<string> accountedFor = [.. indexer.Index.Keys, .. unread.Select(file => file.Path)];
+        HashSet<string> accountedFor = [.. indexer.Index.Keys, .. unread.Select(entry => entry.Path)];
         return new IndexReport
         {
             Rows = [.. indexer.Index.OrderBy(row => row.Key, StringComparer.Ordinal)],
-            Unread = unread,
+            Unread = [.. unread.OrderBy(entry => entry.Path, StringComparer.Ordinal)],
             Dropped = [.. tree.Files.Where(path => !accountedFor.Contains(path))],
         };
     }

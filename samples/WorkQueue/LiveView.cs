@@ -80,8 +80,9 @@ internal sealed class LiveView(FileIndexer indexer, WorkQueueOptions options)
         {
             OverflowPolicy.Reject => $"{Figures.Plural(snapshot.Counts.Refused, "send")} refused",
             OverflowPolicy.DropNewest or OverflowPolicy.DropOldest => $"{Figures.Count(snapshot.Counts.Dropped + snapshot.Counts.DroppedNewest)} dropped",
-            _ when snapshot.WaitingSenders > 0 => $"the producer waits for room ({Figures.Plural(snapshot.Counts.Waited, "wait")} so far)",
-            _ => $"the producer had to wait {Figures.Plural(snapshot.Counts.Waited, "time")}",
+            _ when snapshot.WaitingSenders > 0 => $"the producer waits for room ({Figures.Count(snapshot.Counts.Waited)} so far)",
+            _ when snapshot.Counts.Waited > 0 => $"the producer waited {Figures.Plural(snapshot.Counts.Waited, "time")} for room",
+            _ => "the producer never waited",
         };
         return $"{fill}; {news}";
     }

@@ -2,12 +2,14 @@ using QueueKit;
 
 namespace WorkQueue;
 
-/// <summary>Shows a run without a terminal: a line every second.</summary>
+/// <summary>Shows a run without a terminal: a line every second, after a while every ten.</summary>
 internal static class PlainView
 {
+    private static TimeSpan Interval(TimeSpan elapsed) => TimeSpan.FromSeconds(elapsed.TotalSeconds < 10 ? 1 : 10);
+
     public static async Task ShowAsync(FileIndexer indexer, Task run)
     {
-        while (await Task.WhenAny(run, Task.Delay(TimeSpan.FromSeconds(1))) != run)
+        while (await Task.WhenAny(run, Task.Delay(Interval(indexer.Elapsed))) != run)
         {
             QueueSnapshot snapshot = indexer.GetSnapshot();
             Console.WriteLine(

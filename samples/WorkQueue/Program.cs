@@ -6,8 +6,7 @@ using WorkQueue;
 const int complete = 0, someUnread = 1, badUsage = 2, someDropped = 3, interrupted = 130;
 
 using var stop = new CancellationTokenSource();
-using PosixSignalRegistration interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, StopCleanly);
-using PosixSignalRegistration terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, StopCleanly);
+using PosixSignalRegistration ctrlC = PosixSignalRegistration.Create(PosixSignal.SIGINT, StopCleanly);
 try
 {
     if (WorkQueueOptions.Parse(args) is not { } options)
@@ -25,7 +24,8 @@ catch (Exception error) when (error is UsageException or QueueDeclarationExcepti
 }
 catch (OperationCanceledException) when (stop.IsCancellationRequested)
 {
-    Terminal.WriteLine("[yellow]Stopped.[/] Nothing was written.");
+    Terminal.WriteLine("");
+    Terminal.WriteLine("[yellow]Stopped[/] before the index was complete. Nothing was written.");
     return interrupted;
 }
 
@@ -39,7 +39,10 @@ static async Task<int> IndexAsync(WorkQueueOptions options, CancellationToken ct
     FileTree tree = FileTree.List(options.Folder, options.Output);
     Terminal.WriteLine($"Indexing [bold]{Markup.Escape(tree.Root)}[/]");
     Terminal.WriteLine($"[grey]{Describe(options)}[/]");
-    Terminal.WriteLine("");
+    if (options.FailRate > 0)
+        Terminal.WriteLine($"[grey]{options.FailRate * 100:0.##} % of deliveries fail on purpose, seed {options.Seed}[/]");
+    if (Terminal.IsLive)
+        Terminal.WriteLine("");
 
     var indexer = new FileIndexer(queue, tree, options);
     Task run = indexer.RunAsync(ct);
@@ -59,8 +62,7 @@ static async Task<int> IndexAsync(WorkQueueOptions options, CancellationToken ct
 }
 
 static string Describe(WorkQueueOptions options) =>
-    $"{Figures.Plural(options.Consumers, "consumer")}, {options.Overflow.ToString().ToLowerInvariant()} at {Figures.Plural(options.Capacity, "message")}, lease {Figures.Duration(options.Lease)}"
-    + (options.FailRate > 0 ? $", {options.FailRate:P0} of deliveries fail on purpose (seed {options.Seed})" : "");
+    $"{Figures.Plural(options.Consumers, "consumer")}, {options.Overflow.ToString().ToLowerInvariant()} at {Figures.Plural(options.Capacity, "message")}, lease {Figures.Duration(options.Lease)}";
 
 void StopCleanly(PosixSignalContext context)
 {

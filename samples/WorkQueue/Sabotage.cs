@@ -15,8 +15,11 @@ internal enum Mishap
 internal sealed class SabotageException() : Exception("Failed on purpose (--fail-rate).");
 
 /// <summary>Decides which deliveries fail on purpose: the same seed picks the same ones, whichever consumer gets them.</summary>
-internal sealed class Sabotage(double rate, int seed)
+internal sealed class Sabotage(double rate, int seed, int files)
 {
+    // A stall costs a consumer more than a lease: one failure in ten, but no more than about 25 however many files there are.
+    private readonly double _stallShare = Math.Min(0.1, 25 / (rate * files));
+
     /// <summary>Later attempts are left alone, so that every file gets through at any rate.</summary>
     private const int LastAttempt = 3;
 
@@ -27,12 +30,9 @@ internal sealed class Sabotage(double rate, int seed)
         var random = new Random(Fold(path, attempt));
         if (random.NextDouble() >= rate)
             return Mishap.None;
-        return random.Next(10) switch
-        {
-            0 => Mishap.StallAfterWork,
-            <= 4 => Mishap.ThrowAfterWork,
-            _ => Mishap.ThrowBeforeWork,
-        };
+        if (random.NextDouble() < _stallShare)
+            return Mishap.StallAfterWork;
+        return random.Next(2) == 0 ? Mishap.ThrowBeforeWork : Mishap.ThrowAfterWork;
     }
 
     // FNV-1a: string.GetHashCode differs from process to process.

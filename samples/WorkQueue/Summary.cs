@@ -6,10 +6,11 @@ namespace WorkQueue;
 /// <summary>The last words of a run, the same with and without a terminal but for the colours.</summary>
 internal sealed class Summary(FileIndexer indexer, IndexReport report, WorkQueueOptions options)
 {
-    private const int Listed = 20;
+    private const int Listed = 10;
 
     public void Write()
     {
+        Terminal.WriteLine("");
         WriteFigures();
         WriteList("[red]Could not be read:[/]", report.Unread, unread => $"{unread.Path}: {unread.Reason}");
         WriteList("[red]Dropped by the queue and not in the index:[/]", report.Dropped, path => path);
@@ -24,8 +25,8 @@ internal sealed class Summary(FileIndexer indexer, IndexReport report, WorkQueue
         Line("bytes", Figures.Count(indexer.Bytes), $"{Figures.Bytes(Figures.PerSecond(indexer.Bytes, elapsed))}/s");
         Line("lines", Figures.Count(report.Rows.Sum(row => row.Value.Lines)));
         Line("words", Figures.Count(report.Rows.Sum(row => row.Value.Words)));
-        Line("redelivered", Figures.Count(counts.Redelivered), $"{Figures.Plural(counts.Nacked, "nack")}, {Figures.Plural(counts.LeasesLost, "lease")} lost, {Figures.Plural(indexer.LateAcks, "ack")} too late");
-        Line("absorbed", Figures.Count(indexer.RepeatsAbsorbed), "repeats of a file that was in the index already");
+        Line("redelivered", Figures.Count(counts.Redelivered), $"{Figures.Plural(counts.Nacked, "nack")}, {Figures.Plural(counts.LeasesLost, "lost lease")}, {Figures.Plural(indexer.LateAcks, "late ack")}");
+        Line("absorbed", Figures.Count(indexer.RepeatsAbsorbed), "repeats of files that were in the index already");
         Line("dead", Figures.Count(counts.DeadLettered));
         switch (options.Overflow)
         {
@@ -40,11 +41,11 @@ internal sealed class Summary(FileIndexer indexer, IndexReport report, WorkQueue
                 break;
         }
         if (options.FailRate > 0)
-            Line("sabotaged", Figures.Count(indexer.FailedOnPurpose), $"deliveries failed on purpose; again with --seed {options.Seed}");
+            Line("sabotaged", Figures.Count(indexer.FailedOnPurpose), $"failures on purpose; again with --seed {options.Seed}");
     }
 
     private static void Line(string label, string figure, string? remark = null) =>
-        Terminal.WriteLine($"  {label,-12}[bold]{figure,14}[/]" + (remark is null ? "" : $"  [grey]{Markup.Escape(remark)}[/]"));
+        Terminal.WriteLine($"  {label,-12}[bold]{figure,16}[/]" + (remark is null || figure == "0" ? "" : $"  [grey]{Markup.Escape(remark)}[/]"));
 
     private static void WriteList<T>(string title, IReadOnlyList<T> items, Func<T, string> describe)
     {
@@ -69,5 +70,7 @@ internal sealed class Summary(FileIndexer indexer, IndexReport report, WorkQueue
         });
         if (options.Output is not null)
             Terminal.WriteLine($"Written: {Markup.Escape(options.Output)}");
+        if (Terminal.IsLive && indexer.Elapsed < TimeSpan.FromSeconds(2) && options is { FailRate: 0, Pace.Ticks: 0 })
+            Terminal.WriteLine("[grey]Too quick to watch? Try --pace 50ms, --fail-rate 0.3 or a larger folder.[/]");
     }
 }

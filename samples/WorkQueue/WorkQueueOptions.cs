@@ -28,8 +28,9 @@ internal sealed record WorkQueueOptions
           --lease DURATION   how long a delivery is a consumer's own, for example 500ms, 30s
                              (default: 30s, with --fail-rate 500ms)
           --fail-rate SHARE  how many deliveries fail on purpose, 0 to 1: the consumer throws
-                             before or after its work, and one in ten stalls past its lease.
-                             Only the first 3 attempts of a file, so that all get through
+                             before or after its work, or stalls past its lease (one in ten,
+                             but no more than about 25). Only the first 3 attempts of a file
+                             can fail so: every file gets through
           --seed N           repeats the failures of an earlier run (default: random, printed)
           --pace DURATION    spend at least this long on each file, to watch the queue at work
           --output FILE      writes path,sha256,lines,words as CSV, one line per file after a
@@ -65,7 +66,7 @@ internal sealed record WorkQueueOptions
         for (var rest = new Queue<string>(args); rest.TryDequeue(out string? arg);)
         {
             (string name, string? attached) = Split(arg);
-            string Value() => attached ?? (rest.TryDequeue(out string? next) ? next : throw new UsageException($"{name} needs a value."));
+            string Value() => (attached ?? (rest.TryDequeue(out string? next) ? next : null)) is { Length: > 0 } value ? value : throw new UsageException($"{name} needs a value.");
             switch (name)
             {
                 case "--help" or "-h" or "-?":
@@ -94,10 +95,15 @@ internal sealed record WorkQueueOptions
                 case "--output":
                     options = options with { Output = Path.GetFullPath(Value()) };
                     break;
+                case "--" when rest.Count == 0:
+                    break;
+                case "--":
+                    folder = Single(folder, rest.Dequeue());
+                    break;
                 case ['-', ..]:
                     throw new UsageException($"There is no option {name}.");
                 default:
-                    folder = folder is null ? arg : throw new UsageException($"One folder at a time: '{folder}' or '{arg}'?");
+                    folder = Single(folder, arg);
                     break;
             }
         }
@@ -127,8 +133,13 @@ internal sealed record WorkQueueOptions
     private static (string Name, string? Value) Split(string arg) =>
         arg.StartsWith("--", StringComparison.Ordinal) && arg.IndexOf('=') is > 0 and var at ? (arg[..at], arg[(at + 1)..]) : (arg, null);
 
+    private static string Single(string? folder, string another) =>
+        folder is null ? another : throw new UsageException($"One folder at a time: '{folder}' or '{another}'?");
+
     private static string ResolveFolder(string? folder)
     {
+        if (folder == "")
+            throw new UsageException("The folder's name is empty; leave it out to index the repository.");
         folder = Path.GetFullPath(folder ?? FindRepository() ?? Environment.CurrentDirectory);
         if (File.Exists(folder))
             throw new UsageException($"'{folder}' is a file; give the folder to index.");

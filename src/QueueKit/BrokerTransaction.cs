@@ -1,3 +1,4 @@
+using System.Buffers;
 using QueueKit.Queues;
 
 namespace QueueKit;
@@ -13,8 +14,11 @@ public sealed class BrokerTransaction : IAsyncDisposable
 {
     private readonly MessageBroker _broker;
     private readonly BrokerContext _context;
-    private readonly List<(MessageQueue Queue, List<Message> Messages)> _sends = [];
-    private readonly List<(InFlightDelivery Delivery, Settlement Settlement)> _settles = [];
+    // Both are made at the first use: most transactions are a batch of acks.
+    private List<(MessageQueue Queue, List<Message> Messages)>? _sends;
+    private List<Settlement>? _settlements;
+    private InFlightDelivery[] _settles = [];
+    private int _settleCount;
     private int _inUse;
     private bool _isFinished;
 
@@ -36,6 +40,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
         if (!ReferenceEquals(queue.Broker, _broker))
             throw new ArgumentException($"Queue '{queue.Name}' belongs to another broker. A transaction covers the queues of the broker that began it.", nameof(queue));
         queue.Conductor.RefuseOversized(message.Size, 1);
+        _sends ??= [];
         foreach ((MessageQueue known, List<Message> messages) in _sends)
         {
             if (ReferenceEquals(known, queue))
@@ -55,12 +60,32 @@ public sealed class BrokerTransaction : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(delivery);
         settlement.ThrowIfDefault();
         using Use use = Begin();
-        if (delivery is not InFlightDelivery own || !ReferenceEquals(own.Queue.Broker, _context))
-            throw new ArgumentException($"The delivery from queue '{delivery.QueueName}' belongs to another broker. A transaction covers the queues of the broker that began it.", nameof(delivery));
-        if (!own.TryMove(LeaseState.Held, LeaseState.Frozen))
-            return own.Stale;
-        _settles.Add((own, settlement));
-        return SettleResult.Settled;
+        return Freeze(delivery, settlement);
+    }
+
+    /// <summary>Adds the same settle for several deliveries, all or none. Anything but <see cref="SettleResult.Settled"/> is what stood in the way, and adds nothing.</summary>
+    /// <inheritdoc cref="Settle(Delivery, Settlement)" path="/exception"/>
+    public SettleResult Settle(IReadOnlyList<Delivery> deliveries, Settlement settlement)
+    {
+        ArgumentNullException.ThrowIfNull(deliveries);
+        settlement.ThrowIfDefault();
+        using Use use = Begin();
+        int before = _settleCount;
+        SettleResult result = SettleResult.Settled;
+        // What a queue hands out as a batch is an array of its own deliveries: no interface call for each.
+        if (deliveries is InFlightDelivery[] batch)
+        {
+            for (int i = 0; i < batch.Length && result == SettleResult.Settled; i++)
+                result = Freeze(batch[i], settlement);
+        }
+        else
+        {
+            for (int i = 0; i < deliveries.Count && result == SettleResult.Settled; i++)
+                result = Freeze(deliveries[i], settlement);
+        }
+        if (result != SettleResult.Settled)
+            Thaw(before);
+        return result;
     }
 
     /// <summary>Makes everything take effect, in one commit. If it throws, nothing has: the deliveries can be settled again, except where the outcome is unknown.</summary>
@@ -70,10 +95,38 @@ public sealed class BrokerTransaction : IAsyncDisposable
     /// <exception cref="StoreException">The store refused or failed; see <see cref="StoreException.OutcomeUnknown"/>.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="ct"/> was cancelled in time.</exception>
     /// <exception cref="InvalidOperationException">The transaction is finished, or in use by another thread.</exception>
-    public async ValueTask CommitAsync(CancellationToken ct = default)
+    public ValueTask CommitAsync(CancellationToken ct = default)
     {
-        using Use use = Begin();
+        Use use = Begin();
         _isFinished = true;
+        if (!ct.IsCancellationRequested && IsPlainBatchOfAcks && _settles[0].Queue.TryAckAll(_settles.AsSpan(0, _settleCount)))
+        {
+            ReturnSettles();
+            use.Dispose();
+            return default;
+        }
+        return CommitTransferAsync(use, ct);
+    }
+
+    // Acks of one transient queue: one lock hold, no commit.
+    private bool IsPlainBatchOfAcks
+    {
+        get
+        {
+            if (_sends is not null || _settlements is not null || _settleCount == 0 || _settles[0].Queue.IsDurable)
+                return false;
+            for (int i = 1; i < _settleCount; i++)
+            {
+                if (!ReferenceEquals(_settles[i].Queue, _settles[0].Queue))
+                    return false;
+            }
+            return true;
+        }
+    }
+
+    private async ValueTask CommitTransferAsync(Use use, CancellationToken ct)
+    {
+        using Use _ = use;
         List<Reservation> reservations;
         try
         {
@@ -82,15 +135,16 @@ public sealed class BrokerTransaction : IAsyncDisposable
         }
         catch
         {
-            ReleaseLeases(LeaseState.Frozen, _settles.Count);
+            ReleaseLeases();
             throw;
         }
         ClaimLeases(reservations);
         var transfer = new Transfer(_context);
         foreach (Reservation reservation in reservations)
             reservation.MoveTo(transfer);
-        foreach ((InFlightDelivery delivery, Settlement settlement) in _settles)
-            transfer.Leave(delivery, settlement);
+        for (int i = 0; i < _settleCount; i++)
+            transfer.Leave(_settles[i], _settlements?[i] ?? Settlement.Ack);
+        ReturnSettles();
         transfer.Begin();
         await transfer.Done.ConfigureAwait(false);
     }
@@ -102,7 +156,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
             return default;
         using Use use = Begin();
         _isFinished = true;
-        ReleaseLeases(LeaseState.Frozen, _settles.Count);
+        ReleaseLeases();
         return default;
     }
 
@@ -113,11 +167,11 @@ public sealed class BrokerTransaction : IAsyncDisposable
         while (true)
         {
             var taken = new List<Reservation>();
-            int entitled = _settles.Count;
+            int entitled = _settleCount;
             Reservation? missing = null;
             try
             {
-                foreach ((MessageQueue queue, List<Message> messages) in _sends)
+                foreach ((MessageQueue queue, List<Message> messages) in _sends ?? [])
                 {
                     Reservation reservation = waitedFor?.Queue == queue.Conductor ? waitedFor : new Reservation(queue.Conductor, messages);
                     bool isEntitled = messages.Count <= entitled;
@@ -152,24 +206,72 @@ public sealed class BrokerTransaction : IAsyncDisposable
 
     private void ClaimLeases(List<Reservation> reservations)
     {
-        for (int i = 0; i < _settles.Count; i++)
+        for (int i = 0; i < _settleCount; i++)
         {
-            InFlightDelivery delivery = _settles[i].Delivery;
+            InFlightDelivery delivery = _settles[i];
             if (delivery.TryMove(LeaseState.Frozen, LeaseState.Committing))
                 continue;
-            ReleaseLeases(LeaseState.Committing, i);
-            for (int rest = i; rest < _settles.Count; rest++)
-                _settles[rest].Delivery.TryMove(LeaseState.Frozen, LeaseState.Held);
+            for (int other = 0; other < _settleCount; other++)
+                _settles[other].TryMove(other < i ? LeaseState.Committing : LeaseState.Frozen, LeaseState.Held);
             reservations.ForEach(static reservation => reservation.GiveBack());
             throw new LeaseLostException(
                 $"The lease of message {delivery.Sequence} of queue '{delivery.QueueName}' was lost before the commit; nothing was committed. Commit sooner, or raise the queue's MaxLeaseDuration.");
         }
     }
 
-    private void ReleaseLeases(LeaseState from, int count)
+    private void ReleaseLeases()
     {
-        for (int i = 0; i < count; i++)
-            _settles[i].Delivery.TryMove(from, LeaseState.Held);
+        Thaw(0);
+        ReturnSettles();
+    }
+
+    private SettleResult Freeze(Delivery delivery, Settlement settlement)
+    {
+        if (delivery is not InFlightDelivery own || !ReferenceEquals(own.Queue.Broker, _context))
+            throw new ArgumentException($"The delivery from queue '{delivery?.QueueName}' belongs to another broker. A transaction covers the queues of the broker that began it.", nameof(delivery));
+        if (!own.TryMove(LeaseState.Held, LeaseState.Frozen))
+            return own.Stale;
+        Add(own, settlement);
+        return SettleResult.Settled;
+    }
+
+    // Gives the leases from there on back, as they were.
+    private void Thaw(int from)
+    {
+        for (int i = from; i < _settleCount; i++)
+            _settles[i].TryMove(LeaseState.Frozen, LeaseState.Held);
+        Array.Clear(_settles, from, _settleCount - from);
+        _settlements?.RemoveRange(from, _settleCount - from);
+        _settleCount = from;
+    }
+
+    private void Add(InFlightDelivery delivery, Settlement settlement)
+    {
+        if (_settleCount == _settles.Length)
+        {
+            InFlightDelivery[] larger = ArrayPool<InFlightDelivery>.Shared.Rent(Math.Max(16, _settleCount * 2));
+            _settles.AsSpan(0, _settleCount).CopyTo(larger);
+            ReturnArray();
+            _settles = larger;
+        }
+        // Only acks so far: what they are need not be written down.
+        if (_settlements is null && settlement.Kind != SettlementKind.Ack)
+            _settlements = [.. Enumerable.Repeat(Settlement.Ack, _settleCount)];
+        _settlements?.Add(settlement);
+        _settles[_settleCount++] = delivery;
+    }
+
+    private void ReturnSettles()
+    {
+        ReturnArray();
+        _settles = [];
+        _settleCount = 0;
+    }
+
+    private void ReturnArray()
+    {
+        if (_settles.Length > 0)
+            ArrayPool<InFlightDelivery>.Shared.Return(_settles, clearArray: true);
     }
 
     private Use Begin()

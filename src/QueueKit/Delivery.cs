@@ -40,7 +40,7 @@ public abstract class Delivery
     public abstract bool ExtendLease(TimeSpan? by = null);
 
     /// <summary>Settles: done, the message is deleted. On a durable queue the deletion is on its way when this returns: a crash may redeliver, never lose.</summary>
-    public SettleResult Ack() => Settle(Settlement.Ack);
+    public virtual SettleResult Ack() => Settle(Settlement.Ack);
 
     /// <summary>Like <see cref="Ack"/>, and returns when the deletion is committed: the message never comes back.</summary>
     /// <exception cref="StoreException">The store refused or failed; see <see cref="StoreException.OutcomeUnknown"/>.</exception>

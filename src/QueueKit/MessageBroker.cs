@@ -69,9 +69,11 @@ public sealed class MessageBroker : IAsyncDisposable
         ct.ThrowIfCancellationRequested();
         MessageQueue queue;
         Task? committed;
+        QueueOptions? previous;
         lock (_lock)
         {
             ThrowIfClosed();
+            previous = _queues.TryGetValue(name, out MessageQueue? known) ? known.Conductor.Options : null;
             queue = Declare(name, options, out committed);
         }
         if (committed is null)
@@ -82,7 +84,11 @@ public sealed class MessageBroker : IAsyncDisposable
         }
         catch (StoreException error)
         {
-            Forget(queue, error);
+            // The store did not take the declaration: all is as before.
+            if (previous is null)
+                Forget(queue, error);
+            else
+                queue.Conductor.Apply(previous);
             throw;
         }
         return queue;
@@ -217,6 +223,8 @@ public sealed class MessageBroker : IAsyncDisposable
         options.Durability = _catalog.Resolve(name, options);
         RefuseBuffer(name, options);
         RefuseUnsafeDeadLetters(name, options);
+        if (options.Durability != Durability.Transient && _context.Pipeline!.Fault is { } fault)
+            throw new StoreException(fault.Fault, fault.Message, fault.Path, fault);
         QueueConductor conductor = _catalog.Create(name, options, out committed);
         queue = new MessageQueue(this, conductor);
         _queues.Add(name, queue);
@@ -264,8 +272,7 @@ public sealed class MessageBroker : IAsyncDisposable
         }
         foreach (MessageQueue other in _queues.Values)
         {
-            bool otherFeedsThis = DeadLetterName(other.Conductor) == name && other.Conductor.Options.DeadLetterOn != DeadLetterReasons.None;
-            if (otherFeedsThis && other.Conductor.IsDurable && options.Durability == Durability.Transient)
+            if (FeedsDeadLetters(other.Conductor, name) && other.Conductor.IsDurable && options.Durability == Durability.Transient)
                 throw new QueueDeclarationException(name, $"Queue '{name}' takes the dead letters of the durable queue '{other.Name}' and cannot be transient: they would be lost with the process. Declare it durable.");
         }
         string target = options.DeadLetterQueue ?? name + QueueOptions.DeadLetterSuffix;
@@ -284,8 +291,11 @@ public sealed class MessageBroker : IAsyncDisposable
             if (_queues.TryGetValue(name, out MessageQueue? queue))
                 return queue;
             QueueOptions options = QueueOptions.ForDeadLetters();
-            options.Durability = source.Durability;
-            QueueConductor conductor = _catalog.Create(name, options, out _);
+            // It may be shared: as durable as the most durable queue whose dead letters it takes.
+            options.Durability = _queues.Values.Where(other => FeedsDeadLetters(other.Conductor, name)).Select(other => other.Conductor.Durability).Append(source.Durability).Max();
+            QueueConductor conductor = _catalog.Create(name, options, out Task? committed);
+            // If the store refuses, the first dead letter stores the queue with itself, or fails and is told of.
+            committed?.ContinueWith(static task => _ = task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
             queue = new MessageQueue(this, conductor);
             _queues.Add(name, queue);
             _context.Log.QueueDeclared(name, options);
@@ -293,9 +303,11 @@ public sealed class MessageBroker : IAsyncDisposable
         }
     }
 
+    private static bool FeedsDeadLetters(QueueConductor source, string name) => DeadLetterName(source) == name && source.Options.DeadLetterOn != DeadLetterReasons.None;
+
     private static string DeadLetterName(QueueConductor source) => source.Options.DeadLetterQueue ?? source.Name + QueueOptions.DeadLetterSuffix;
 
-    // The store did not take the declaration: the queue never was.
+    // The queue never was.
     private void Forget(MessageQueue queue, StoreException error)
     {
         lock (_lock)

@@ -50,11 +50,12 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
     {
         if (messages.IsEmpty)
             return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, 0, Conductor.Durability));
-        Message[] copy = messages.ToArray();
-        int missing = Array.IndexOf(copy, null);
-        if (missing >= 0)
-            throw new ArgumentException($"Element {missing} of the batch is null; nothing was sent.", nameof(messages));
-        return Conductor.SendBatchAsync(copy, ct);
+        for (int i = 0; i < messages.Length; i++)
+        {
+            if (messages.Span[i] is null)
+                throw new ArgumentException($"Element {i} of the batch is null; nothing was sent.", nameof(messages));
+        }
+        return Conductor.SendBatchAsync(messages.Span, ct);
     }
 
     /// <inheritdoc/>
@@ -77,10 +78,10 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
         ArgumentOutOfRangeException.ThrowIfLessThan(maxWait, TimeSpan.Zero);
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<IReadOnlyList<Delivery>>(ct);
-        var taken = new List<Delivery>(Math.Min(maxMessages, 64));
-        return Conductor.TakeMany(taken, maxMessages) > 0 || maxWait == TimeSpan.Zero
+        InFlightDelivery[] taken = Conductor.TakeMany(null, maxMessages);
+        return taken.Length > 0 || maxWait == TimeSpan.Zero
             ? new ValueTask<IReadOnlyList<Delivery>>(taken)
-            : WaitForBatchAsync(taken, maxMessages, maxWait, ct);
+            : WaitForBatchAsync(maxMessages, maxWait, ct);
     }
 
     /// <inheritdoc/>
@@ -134,15 +135,8 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
     /// <inheritdoc/>
     public override string ToString() => $"queue '{Name}'";
 
-    private async ValueTask<IReadOnlyList<Delivery>> WaitForBatchAsync(List<Delivery> taken, int maxMessages, TimeSpan maxWait, CancellationToken ct)
-    {
-        if (await Conductor.ReceiveAsync(maxWait, ct).ConfigureAwait(false) is not { } first)
-            return taken;
-        taken.Add(first);
-        if (maxMessages > 1)
-            Conductor.TakeMany(taken, maxMessages - 1);
-        return taken;
-    }
+    private async ValueTask<IReadOnlyList<Delivery>> WaitForBatchAsync(int maxMessages, TimeSpan maxWait, CancellationToken ct) =>
+        await Conductor.ReceiveAsync(maxWait, ct).ConfigureAwait(false) is InFlightDelivery first ? Conductor.TakeMany(first, maxMessages) : [];
 
     private static QueueFlow Valid(QueueFlow flow) => (flow & ~QueueFlow.Both) == 0
         ? flow

@@ -12,7 +12,8 @@ internal sealed class SegmentedQueue<T>
 
     private Segment? _first;
     private Segment? _last;
-    // The segment emptied last: in a steady flow it becomes the next one, and nothing is allocated.
+    // The longest of the segments emptied since the last one was added: in a steady flow it becomes the next one, and nothing is allocated.
+    // (Were it simply the one emptied last, a flow over segments of several lengths would lose the long ones and allocate for ever.)
     private Segment? _spare;
 
     public int Count { get; private set; }
@@ -71,7 +72,8 @@ internal sealed class SegmentedQueue<T>
             return;
         _first = empty.Next;
         empty.Next = null;
-        _spare = empty;
+        if (_spare is null || empty.Items.Length >= _spare.Items.Length)
+            _spare = empty;
     }
 
     private sealed class Segment(int length)

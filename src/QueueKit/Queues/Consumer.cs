@@ -6,7 +6,14 @@ internal sealed class Consumer
     private PendingReceive? _firstWaiting;
     private PendingReceive? _lastWaiting;
 
-    public Consumer() => Identity = this;
+    /// <param name="queue">Whose messages it competes for; null for a single receive, which stands in for <see cref="Identity"/>.</param>
+    public Consumer(QueueConductor? queue)
+    {
+        Queue = queue;
+        Identity = this;
+    }
+
+    public QueueConductor? Queue { get; }
 
     /// <summary>The consumer that its deliveries name: itself, or, for a single receive, the one that stands for all of them.</summary>
     public Consumer Identity { get; set; }

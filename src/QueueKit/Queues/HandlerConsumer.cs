@@ -25,7 +25,7 @@ internal sealed class HandlerConsumer : MessageConsumer
         _broker = broker;
         _handler = handler;
         _ended = ended;
-        _consumer = new Consumer
+        _consumer = new Consumer(queue)
         {
             OwnLeaseTicks = options.LeaseDuration?.Ticks ?? 0,
             AtMostOnce = options.AtMostOnce,
@@ -196,7 +196,10 @@ internal sealed class HandlerConsumer : MessageConsumer
             LeaseExtras extras = Lease(delivery);
             // Lost on the way here: it has gone back, free of charge, and nobody may act on it.
             if (delivery.State == LeaseState.Lost)
+            {
+                _extras = null;
                 return;
+            }
             try
             {
                 await owner._handler(delivery, extras.Token).ConfigureAwait(false);
@@ -217,6 +220,9 @@ internal sealed class HandlerConsumer : MessageConsumer
             finally
             {
                 Volatile.Write(ref _current, null);
+                // The loss may still be on its way to the token: the next message gets a token of its own.
+                if (delivery.State == LeaseState.Lost)
+                    _extras = null;
             }
         }
 
@@ -225,7 +231,6 @@ internal sealed class HandlerConsumer : MessageConsumer
             LeaseExtras extras = _extras ??= new LeaseExtras(owner._queue);
             extras.Reset();
             delivery.Adopt(extras);
-            delivery.TryMove(LeaseState.Offered, LeaseState.Held);
             Volatile.Write(ref _current, delivery);
             return extras;
         }

@@ -17,29 +17,44 @@ internal enum LeaseState : byte
     Lost,
 }
 
+/// <summary>What never changes on a delivery, in one byte.</summary>
+[Flags]
+internal enum DeliveryFlags : byte
+{
+    /// <summary>Nothing special.</summary>
+    None = 0,
+    /// <summary>Handed out before.</summary>
+    Redelivered = 1,
+    /// <summary>Takes up credit of its consumer.</summary>
+    Counted = 2,
+}
+
 /// <summary>A delivery and its lease in one object: the entry of the <see cref="InFlightTable"/> itself. Each redelivery is a new one, so a stale object cannot settle.</summary>
 internal sealed class InFlightDelivery : Delivery
 {
     private readonly long _sequence;
-    private readonly int _attempt;
-    private readonly bool _redelivered;
-    private readonly bool _isCounted;
+    private readonly ushort _attempt;
+    private readonly DeliveryFlags _flags;
+    private volatile bool _isInHand;
     private volatile LeaseState _state;
-    private LeaseExtras? _extras;
+    // The extras; once acked, the next on the ack stack: they are never needed at the same time, and every delivery is 8 bytes smaller.
+    private object? _extrasOrNextAcked;
 
-    internal InFlightDelivery(QueueConductor queue, in QueuedMessage message, Consumer consumer, LeaseState state) : base(message.Message)
+    internal InFlightDelivery(in QueuedMessage message, Consumer consumer, LeaseState state, long now) : base(message.Message)
     {
-        Queue = queue;
         Consumer = consumer;
-        _isCounted = consumer.CountsUnsettled;
+        StartedAt = now;
+        if (consumer.CountsUnsettled)
+            _flags |= DeliveryFlags.Counted;
         History = message.History;
         EnqueuedAtMonotonic = message.EnqueuedAt;
         _sequence = message.Sequence;
         _state = state;
         if (message.History is { } history)
         {
-            _attempt = history.FailedAttempts;
-            _redelivered = history.Delivered;
+            _attempt = (ushort)Math.Min(ushort.MaxValue - 1, history.FailedAttempts);
+            if (history.Delivered)
+                _flags |= DeliveryFlags.Redelivered;
         }
     }
 
@@ -51,7 +66,7 @@ internal sealed class InFlightDelivery : Delivery
 
     public override int Attempt => _attempt + 1;
 
-    public override bool IsRedelivered => _redelivered;
+    public override bool IsRedelivered => (_flags & DeliveryFlags.Redelivered) != 0;
 
     public override DeadLetterInfo? DeadLetter => History?.DeadLetter;
 
@@ -59,15 +74,18 @@ internal sealed class InFlightDelivery : Delivery
     {
         get
         {
-            CancellationToken token = Extras.Token;
+            if (State == LeaseState.Settled)
+                return CancellationToken.None;
+            LeaseExtras extras = Extras;
+            CancellationToken token = extras.Token;
             // Whoever took the lease away before the source existed could not cancel it.
             if (State == LeaseState.Lost)
-                Extras.Cancel();
+                extras.Cancel();
             return token;
         }
     }
 
-    internal QueueConductor Queue { get; }
+    internal QueueConductor Queue => Consumer.Queue!;
 
     internal Consumer Consumer { get; }
 
@@ -82,7 +100,7 @@ internal sealed class InFlightDelivery : Delivery
     internal SettleResult Stale => State == LeaseState.Lost ? SettleResult.LeaseLost : SettleResult.AlreadySettled;
 
     /// <summary>Whether it takes up credit of its consumer.</summary>
-    internal bool IsCounted => _isCounted;
+    internal bool IsCounted => (_flags & DeliveryFlags.Counted) != 0;
 
     // The table's part, guarded by the queue's lock.
     internal InFlightPlace Place { get; set; }
@@ -93,13 +111,35 @@ internal sealed class InFlightDelivery : Delivery
 
     internal long Deadline { get; set; }
 
+    /// <summary>When it was handed over, and its lease began. Offered ones: when they were set aside.</summary>
+    internal long StartedAt { get; private set; }
+
+    /// <summary>Whether <see cref="Deadline"/> counts from a time before the lease began, so that it is looked at once more when it comes.</summary>
+    internal bool HasEarlyDeadline { get; set; }
+
+    /// <summary>Whether the hand of its receiver books its ack; otherwise the ack stack does.</summary>
+    internal bool IsInHand { get => _isInHand; set => _isInHand = value; }
+
     // The ack stack's part.
-    internal InFlightDelivery? NextAcked { get; set; }
+    internal InFlightDelivery? NextAcked
+    {
+        get => _extrasOrNextAcked as InFlightDelivery;
+        set => _extrasOrNextAcked = value;
+    }
 
-    /// <summary>What few deliveries need: made on first use.</summary>
-    internal LeaseExtras Extras => _extras ?? Interlocked.CompareExchange(ref _extras, new LeaseExtras(Queue), null) ?? _extras;
+    /// <summary>What few deliveries need: made on first use, and not once it is acked.</summary>
+    internal LeaseExtras Extras
+    {
+        get
+        {
+            if (ExtrasIfAny is { } existing)
+                return existing;
+            var made = new LeaseExtras(Queue);
+            return Interlocked.CompareExchange(ref _extrasOrNextAcked, made, null) as LeaseExtras ?? made;
+        }
+    }
 
-    internal LeaseExtras? ExtrasIfAny => Volatile.Read(ref _extras);
+    internal LeaseExtras? ExtrasIfAny => Volatile.Read(ref _extrasOrNextAcked) as LeaseExtras;
 
     internal QueuedMessage Queued => new(Message, _sequence, EnqueuedAtMonotonic, History);
 
@@ -109,6 +149,8 @@ internal sealed class InFlightDelivery : Delivery
             ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(span, TimeSpan.Zero, nameof(by));
         return Queue.ExtendLease(this, by);
     }
+
+    public override SettleResult Ack() => Queue.Ack(this);
 
     public override SettleResult Settle(Settlement settlement)
     {
@@ -125,11 +167,24 @@ internal sealed class InFlightDelivery : Delivery
     /// <summary>The one way from state to state; true for the one who made the move.</summary>
     internal bool TryMove(LeaseState from, LeaseState to) => Interlocked.CompareExchange(ref _state, to, from) == from;
 
+    /// <summary>Hands over what was offered: its lease begins. False if it has been taken back.</summary>
+    internal bool TryStart(long now)
+    {
+        if (_state != LeaseState.Offered)
+            return _state != LeaseState.Lost;
+        StartedAt = now;
+        HasEarlyDeadline = true;
+        return TryMove(LeaseState.Offered, LeaseState.Held);
+    }
+
+    /// <summary>The transaction's own: under the queue's lock nobody else moves a frozen or committing delivery.</summary>
+    internal void SettleClaimed() => _state = LeaseState.Settled;
+
     /// <summary>Lets a handler's deliveries share the extras of its worker.</summary>
-    internal void Adopt(LeaseExtras extras) => _extras = extras;
+    internal void Adopt(LeaseExtras extras) => _extrasOrNextAcked = extras;
 }
 
-/// <summary>The token of a lease, and when it began if it has been prolonged. Cancels as a work item, never under a lock.</summary>
+/// <summary>The token of a lease. Cancels as a work item, never under a lock.</summary>
 [System.Diagnostics.CodeAnalysis.SuppressMessage("Design", "CA1001:Types that own disposable fields should be disposable",
     Justification = "A source without a timer or a linked token holds nothing that needs disposing, and a delivery has no owner that could.")]
 internal sealed class LeaseExtras(QueueConductor queue) : Scheduling.WorkItem
@@ -137,9 +192,6 @@ internal sealed class LeaseExtras(QueueConductor queue) : Scheduling.WorkItem
     private CancellationTokenSource _source = new();
 
     public CancellationToken Token => _source.Token;
-
-    /// <summary>When the delivery was handed out, or 0 while its deadline still tells.</summary>
-    public long HandedOutAt { get; set; }
 
     public void Cancel()
     {
@@ -157,7 +209,6 @@ internal sealed class LeaseExtras(QueueConductor queue) : Scheduling.WorkItem
     /// <summary>Makes the extras fit for a worker's next delivery.</summary>
     public void Reset()
     {
-        HandedOutAt = 0;
         if (!_source.TryReset())
             _source = new CancellationTokenSource();
     }

@@ -96,13 +96,13 @@ internal sealed class InFlightTable
     }
 
     /// <summary>When the delivery that is out longest was handed over. Looks at each prolonged lease; the plain ones cost nothing.</summary>
-    public long? OldestHandOver(Func<InFlightDelivery, long> handedOutAt)
+    public long? OldestHandOver()
     {
-        long? oldest = _first is null ? null : handedOutAt(_first);
+        long? oldest = _first?.StartedAt;
         if (_set is not null)
         {
             foreach (InFlightDelivery delivery in _set)
-                oldest = Math.Min(oldest ?? long.MaxValue, handedOutAt(delivery));
+                oldest = Math.Min(oldest ?? long.MaxValue, delivery.StartedAt);
         }
         return oldest;
     }

@@ -6,7 +6,8 @@ namespace QueueKit.Queues;
 /// <remarks>Invariant: a lane's bit is set exactly while it has messages; count and bytes are the sums over the lanes.</remarks>
 internal sealed class LaneScheduler
 {
-    private Lane?[] _lanes = new Lane?[1];
+    private readonly Lane _plain = new();
+    private Lane?[]? _lanes;
     private uint _occupied;
 
     public long Count { get; private set; }
@@ -18,15 +19,17 @@ internal sealed class LaneScheduler
     /// <summary>Adds a message that is younger than all others of its band.</summary>
     public void Append(in QueuedMessage message)
     {
-        LaneOf(message).Append(message);
-        Added(message);
+        int band = message.Band;
+        LaneOf(band).Append(message);
+        Added(band, message.Size);
     }
 
     /// <summary>Puts a message that was here before, or that was delayed, in its place.</summary>
     public void Insert(in QueuedMessage message)
     {
-        LaneOf(message).Insert(message);
-        Added(message);
+        int band = message.Band;
+        LaneOf(band).Insert(message);
+        Added(band, message.Size);
     }
 
     /// <summary>Takes the message that is next: the oldest of the highest band.</summary>
@@ -41,7 +44,7 @@ internal sealed class LaneScheduler
         long? oldest = null;
         for (uint rest = _occupied; rest != 0; rest &= rest - 1)
         {
-            long head = _lanes[BitOperations.TrailingZeroCount(rest)]!.Head.EnqueuedAt;
+            long head = LaneOf(BitOperations.TrailingZeroCount(rest)).Head.EnqueuedAt;
             oldest = Math.Min(oldest ?? head, head);
         }
         return oldest;
@@ -54,7 +57,7 @@ internal sealed class LaneScheduler
             message = default;
             return false;
         }
-        Lane lane = _lanes[band]!;
+        Lane lane = LaneOf(band);
         message = lane.Take();
         Count--;
         Bytes -= message.Size;
@@ -63,18 +66,12 @@ internal sealed class LaneScheduler
         return true;
     }
 
-    private void Added(in QueuedMessage message)
+    private void Added(int band, long size)
     {
         Count++;
-        Bytes += message.Size;
-        _occupied |= 1u << message.Band;
+        Bytes += size;
+        _occupied |= 1u << band;
     }
 
-    private Lane LaneOf(in QueuedMessage message)
-    {
-        int band = message.Band;
-        if (band >= _lanes.Length)
-            Array.Resize(ref _lanes, Message.MaxPriority + 1);
-        return _lanes[band] ??= new Lane();
-    }
+    private Lane LaneOf(int band) => band == 0 ? _plain : (_lanes ??= new Lane?[Message.MaxPriority + 1])[band] ??= new Lane();
 }

@@ -51,7 +51,7 @@ internal sealed class OverflowGate
     /// <summary>Judges a send of <paramref name="messages"/> with <paramref name="bytes"/> in all: changes nothing.</summary>
     public GateVerdict Judge(long messages, long bytes, bool mayWait, long readyMessages, long readyBytes)
     {
-        if (_waitingCount == 0 && !IsPaused && HasRoom(messages, bytes))
+        if (HasRoomNow(messages, bytes))
             return GateVerdict.Admit;
         if (IsPaused)
             return mayWait ? GateVerdict.Wait : GateVerdict.Refuse;
@@ -68,6 +68,9 @@ internal sealed class OverflowGate
                 return mayWait ? GateVerdict.Wait : GateVerdict.Refuse;
         }
     }
+
+    /// <summary>Whether a send that comes now is admitted at once: there is room, and nobody to overtake.</summary>
+    public bool HasRoomNow(long messages, long bytes) => _waitingCount == 0 && !IsPaused && HasRoom(messages, bytes);
 
     public bool HasRoom(long messages, long bytes) => Messages + messages <= MaxMessages && Bytes + bytes <= MaxBytes;
 

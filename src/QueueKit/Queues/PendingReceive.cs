@@ -17,7 +17,7 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
     private bool _isRented;
     private long _armedAt = long.MaxValue;
 
-    public PendingReceive() => Consumer = new Consumer();
+    public PendingReceive() => Consumer = new Consumer(null);
 
     /// <param name="consumer">For whom.</param>
     /// <param name="receiver">Who keeps what is delivered until it is asked for it, if not the awaiter.</param>
@@ -129,7 +129,7 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
             InFlightDelivery? delivery = _core.GetResult(token);
             // A single receive has it in hand now. A lease lost on the way was free of charge; the delivery's own settle will say so.
             if (_receiver is null)
-                delivery?.TryMove(LeaseState.Offered, LeaseState.Held);
+                delivery?.TryStart(delivery.Queue.Clock.Now);
             return delivery;
         }
         finally

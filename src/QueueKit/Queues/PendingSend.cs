@@ -110,6 +110,8 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     public void Admit(in Moment moment, List<QueuedMessage>? victims)
     {
         IsWaiting = false;
+        if (IsReservation)
+            return;
         _enqueuedAt = moment.Now;
         _victims = victims;
         for (int i = 0; i < MessageCount; i++)

@@ -38,19 +38,19 @@ internal sealed class QueueCatalog(BrokerContext broker)
         committed = null;
         if (options.Durability == Durability.Transient)
             return new QueueConductor(broker, name, 0, options);
-        if (broker.Pipeline!.Fault is { } fault)
-            throw new StoreException(fault.Fault, fault.Message, fault.Path, fault);
         uint id = checked(++_lastId);
         var queue = new QueueConductor(broker, name, id, options);
         byte[] record = QueueRecord.Encode(name, options);
-        committed = Write(batch =>
+        Action<StoreBatch> write = batch =>
         {
             byte[] lastId = new byte[4];
-            BinaryPrimitives.WriteUInt32LittleEndian(lastId, id);
+            BinaryPrimitives.WriteUInt32LittleEndian(lastId, Volatile.Read(ref _lastId));
             batch.Put(s_formatKey, BitConverter.GetBytes(Format));
             batch.Put(s_lastIdKey, lastId);
             batch.Put(QueueRecord.KeyOf(id), record);
-        });
+        };
+        queue.WriteUnstoredRecord = write;
+        committed = Write(write, committed: () => queue.WriteUnstoredRecord = null);
         return queue;
     }
 
@@ -140,5 +140,5 @@ internal sealed class QueueCatalog(BrokerContext broker)
         }
     }
 
-    private Task Write(Action<StoreBatch> write) => new AwaitedWork(FlushLevel.Flushed, write).EnqueueTo(broker.Pipeline!, broker.Scheduler);
+    private Task Write(Action<StoreBatch> write, Action? committed = null) => new AwaitedWork(FlushLevel.Flushed, write, committed).EnqueueTo(broker.Pipeline!, broker.Scheduler);
 }

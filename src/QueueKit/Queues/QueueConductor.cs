@@ -16,7 +16,8 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     private readonly Lock _lock = new();
     private readonly QueueCore _core;
     private readonly BrokerContext _broker;
-    private readonly Consumer _pull = new();
+    // Stands for all single receives.
+    private readonly Consumer _pull;
     private AckStack _acks;
     private long _armedAt = long.MaxValue;
     private Exception? _closed;
@@ -30,6 +31,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         IsDurable = options.Durability is Durability.Written or Durability.Flushed;
         FlushLevel = options.Durability == Durability.Flushed ? FlushLevel.Flushed : FlushLevel.Written;
         Durability = options.Durability;
+        _pull = new Consumer(this);
         _core = new QueueCore(this, options);
     }
 
@@ -43,6 +45,9 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     public Durability Durability { get; }
 
     public FlushLevel FlushLevel { get; }
+
+    /// <summary>Writes the queue's own record, as long as the store does not have it; null once it has. For the pipeline's thread.</summary>
+    public Action<StoreBatch>? WriteUnstoredRecord { get; set; }
 
     public BrokerContext Broker => _broker;
 
@@ -73,6 +78,20 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         if (IsDurable)
             return SendPending(EncodedForStore(PendingSend.Rent(this, message)), mayWait, ct);
 
+        // The plain case: there is room, and nobody waits, so nothing follows.
+        long sequence;
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            sequence = _core.TryAppend(message, Clock.Now);
+        }
+        return sequence != 0
+            ? new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, sequence, Durability.Transient))
+            : SendTransientAsync(message, mayWait, ct);
+    }
+
+    private ValueTask<SendReceipt> SendTransientAsync(Message message, bool mayWait, CancellationToken ct)
+    {
         GateVerdict verdict;
         PendingSend? waiting = null;
         long sequence = 0;
@@ -81,6 +100,8 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         {
             ThrowIfClosed();
             Moment moment = Enter(ref aftermath);
+            if (!_core.Gate.HasRoomNow(1, message.Size))
+                _core.BookAcks(ref _acks);
             verdict = _core.Judge(1, message.Size, mayWait, moment, ref aftermath, out _);
             if (verdict == GateVerdict.Admit)
                 sequence = _core.AdmitTransient(message, moment, ref aftermath);
@@ -95,7 +116,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         return result;
     }
 
-    public ValueTask<SendReceipt> SendBatchAsync(Message[] messages, CancellationToken ct)
+    public ValueTask<SendReceipt> SendBatchAsync(ReadOnlySpan<Message> messages, CancellationToken ct)
     {
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<SendReceipt>(ct);
@@ -106,7 +127,18 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             bytes += message.Size;
         }
         RefuseOversized(bytes, messages.Length);
-        return SendPending(EncodedForStore(PendingSend.Rent(this, messages, bytes)), mayWait: true, ct);
+        if (!IsDurable)
+        {
+            long first;
+            lock (_lock)
+            {
+                ThrowIfClosed();
+                first = _core.TryAppendAll(messages, bytes, Clock.Now);
+            }
+            if (first != 0)
+                return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, first, Durability.Transient));
+        }
+        return SendPending(EncodedForStore(PendingSend.Rent(this, messages.ToArray(), bytes)), mayWait: true, ct);
     }
 
     /// <summary>Withdraws a send that waits for room; one that was admitted is left alone.</summary>
@@ -162,28 +194,30 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         return result;
     }
 
-    /// <summary>Takes up to <paramref name="max"/> messages at once, in one lock hold.</summary>
-    public int TakeMany(List<Delivery> into, int max)
+    /// <summary>Takes up to <paramref name="max"/> messages at once, in one lock hold, behind <paramref name="first"/>, if there is one.</summary>
+    public InFlightDelivery[] TakeMany(InFlightDelivery? first, int max)
     {
-        int taken = 0;
+        InFlightDelivery[] taken;
+        int count = 0;
         Aftermath aftermath = default;
         lock (_lock)
         {
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
-            while (taken < max && _core.TryTake(_pull, LeaseState.Held, moment) is { } delivery)
-            {
-                into.Add(delivery);
-                taken++;
-            }
+            taken = new InFlightDelivery[_core.CountUpTo(max - (first is null ? 0 : 1)) + (first is null ? 0 : 1)];
+            if (first is not null)
+                taken[count++] = first;
+            count += _core.TakeMany(taken.AsSpan(count), _pull, moment);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
+        if (count < taken.Length)
+            Array.Resize(ref taken, count);
         return taken;
     }
 
-    /// <summary>Takes a message for a receiver that is not waiting.</summary>
-    public InFlightDelivery? TryTake(Consumer consumer)
+    /// <summary>Takes a message for a consumer that is not waiting and, if it has a hand, fills that.</summary>
+    public InFlightDelivery? TryTake(Consumer consumer, Hand? hand = null)
     {
         // A durable at-most-once delivery has to wait for its commit.
         if (consumer.AtMostOnce && IsDurable)
@@ -196,7 +230,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
                 return null;
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
-            delivery = _core.TryTake(consumer, LeaseState.Held, moment);
+            delivery = hand is null ? _core.TryTake(consumer, LeaseState.Held, moment) : _core.Fill(hand, consumer, moment);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -246,7 +280,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     }
 
     /// <summary>Ends a consumer: it gets nothing more, and its waits end with nothing.</summary>
-    public void CloseConsumer(Consumer consumer)
+    public void CloseConsumer(Consumer consumer, Hand? hand = null)
     {
         Aftermath aftermath = default;
         lock (_lock)
@@ -254,7 +288,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             if (consumer.IsClosed)
                 return;
             Moment moment = Enter(ref aftermath);
-            _core.CloseConsumer(consumer, ref aftermath);
+            _core.CloseConsumer(consumer, hand, ref aftermath);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -264,33 +298,23 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
 
     public void GiveUpReceive(PendingReceive receive, long now) => EndReceive(receive, static _ => null, now);
 
-    /// <summary>Starts the lease of what was set aside for a receiver; false if that has gone back meanwhile.</summary>
-    public bool StartOffered(InFlightDelivery delivery)
-    {
-        bool started;
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            started = _core.StartOffered(delivery, moment);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-        return started;
-    }
-
     /// <summary>Takes a delivery back, free of charge: it was never started, or its consumer is being stopped.</summary>
     public void TakeBack(InFlightDelivery delivery)
     {
         Aftermath aftermath = default;
         lock (_lock)
         {
-            if (!delivery.TryMove(LeaseState.Offered, LeaseState.Lost) && !delivery.TryMove(LeaseState.Held, LeaseState.Lost))
-                return;
             Moment moment = Enter(ref aftermath);
-            if (delivery.ExtrasIfAny is { } extras)
-                aftermath.Wakes.Add(extras);
-            _core.End(delivery, DeliveryEnd.TakenBack, default, moment, ref aftermath);
+            if (_core.TryTakeBack(delivery))
+            {
+                _core.PlaceReturned(delivery.Queued, moment, ref aftermath);
+            }
+            else if (delivery.TryMove(LeaseState.Held, LeaseState.Lost))
+            {
+                if (delivery.ExtrasIfAny is { } extras)
+                    aftermath.Wakes.Add(extras);
+                _core.End(delivery, DeliveryEnd.TakenBack, default, moment, ref aftermath);
+            }
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -310,6 +334,9 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     }
 
     // ---- Settle ------------------------------------------------------------------------------------------------------------
+
+    public SettleResult Ack(InFlightDelivery delivery) =>
+        IsDurable || delivery.IsCounted ? Settle(delivery, Settlement.Ack, awaited: false, out _) : AckTransient(delivery);
 
     public SettleResult Settle(InFlightDelivery delivery, Settlement settlement) => Settle(delivery, settlement, awaited: false, out _);
 
@@ -361,6 +388,30 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         return extended;
     }
 
+    /// <summary>Acks frozen deliveries of this transient queue in one lock hold, all or none.</summary>
+    public bool TryAckAll(ReadOnlySpan<InFlightDelivery> frozen)
+    {
+        Aftermath aftermath = default;
+        lock (_lock)
+        {
+            // Under the lock nobody takes a frozen lease away.
+            foreach (InFlightDelivery delivery in frozen)
+            {
+                if (delivery.State != LeaseState.Frozen)
+                    return false;
+            }
+            Moment moment = Enter(ref aftermath);
+            foreach (InFlightDelivery delivery in frozen)
+            {
+                delivery.SettleClaimed();
+                _core.AckTransient(delivery);
+            }
+            Exit(moment, ref aftermath);
+        }
+        Finish(ref aftermath);
+        return true;
+    }
+
     // ---- Transactions and dead letters: steps that hold a lease already -----------------------------------------------------
 
     /// <summary>Runs a step of a <see cref="Transfer"/> under the lock.</summary>
@@ -370,6 +421,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         lock (_lock)
         {
             Moment moment = Enter(ref aftermath);
+            _core.BookAcks(ref _acks);
             step.Take(_core, moment, ref aftermath);
             Exit(moment, ref aftermath);
         }
@@ -391,7 +443,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
 
     void IDeadlineTarget.OnDeadline(long now)
     {
-        long utcTicks = Clock.UtcNow.UtcTicks;
+        long utcTicks = Clock.ReadWallClock().UtcTicks;
         Aftermath aftermath = default;
         lock (_lock)
         {
@@ -486,6 +538,8 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
                 _core.Gate.IsPaused = paused;
             if ((flow & QueueFlow.Receiving) != 0)
                 _core.IsReceivingPaused = paused;
+            if (_core.IsReceivingPaused)
+                _core.TakeBackSetAside();
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -521,6 +575,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         lock (_lock)
         {
             Moment moment = Enter(ref aftermath);
+            _core.BookAcks(ref _acks);
             snapshot = _core.Snapshot(moment);
             Exit(moment, ref aftermath);
         }
@@ -539,6 +594,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             Moment moment = Enter(ref aftermath);
             _closed = reason;
             _isDeleted = deleted;
+            _core.TakeBackSetAside();
             // A receiver hears of the end by false; a single receive has to be told why.
             _core.EndWaits(reason, receive => receive.IsSignal ? null : reason, ref aftermath);
             Exit(moment, ref aftermath);
@@ -553,6 +609,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         lock (_lock)
         {
             Moment moment = Enter(ref aftermath);
+            _core.TakeBackSetAside();
             _core.EndWaits(fault, _ => fault, ref aftermath);
             Exit(moment, ref aftermath);
         }
@@ -564,8 +621,9 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         Aftermath aftermath = default;
         lock (_lock)
         {
-            Enter(ref aftermath);
+            Moment moment = Enter(ref aftermath);
             _core.LoseAllLeases(ref aftermath);
+            Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
     }
@@ -642,8 +700,9 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     {
         if (!delivery.TryMove(LeaseState.Held, LeaseState.Settled))
             return delivery.Stale;
-        // The push is a full fence: either this sees the sender that has joined the line, or that sender sees this ack (JoinLine).
-        _acks.Push(delivery);
+        // The swap, and the push, are full fences: either this sees the sender that has joined the line, or that sender sees this ack (JoinLine).
+        if (!delivery.IsInHand)
+            _acks.Push(delivery);
         if (_core.Gate.HasWaitingVolatile)
             BookAcks();
         return SettleResult.Settled;
@@ -655,6 +714,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         lock (_lock)
         {
             Moment moment = Enter(ref aftermath);
+            _core.BookAcks(ref _acks);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -682,6 +742,8 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         {
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
+            if (!_core.Gate.HasRoomNow(send.MessageCount, send.Bytes))
+                _core.BookAcks(ref _acks);
             verdict = _core.Judge(send.MessageCount, send.Bytes, mayWait, moment, ref aftermath, out List<QueuedMessage>? victims);
             if (verdict == GateVerdict.Admit)
                 _core.Admit(send, victims, moment, ref aftermath);
@@ -702,12 +764,11 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     private void JoinLine(PendingSend send, in Moment moment, CancellationToken ct)
     {
         TimeSpan? timeout = _core.Options.BackpressureTimeout;
-        send.BeginWait(timeout is { } span ? moment.Now + span.Ticks : long.MaxValue, ct);
+        send.BeginWait(timeout is { } span && span.Ticks < long.MaxValue - moment.Now ? moment.Now + span.Ticks : long.MaxValue, ct);
         _core.Gate.Join(send);
         // An ack may have come between the booking at the door and the joining, and have seen nobody in line: see AckTransient.
         Interlocked.MemoryBarrier();
-        if (!_acks.IsEmpty)
-            _core.BookAcks(_acks.TakeAll());
+        _core.BookAcks(ref _acks);
     }
 
     private ValueTask<SendReceipt> Answer(GateVerdict verdict, PendingSend? waiting, bool mayWait)
@@ -791,6 +852,13 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         notCommitted: () => Step(new PurgeStep(purged, done: false))).EnqueueTo(_broker.Pipeline!, _broker.Scheduler);
 
     public void RefuseOversized(long bytes, int messages)
+    {
+        OverflowGate gate = _core.Gate;
+        if (bytes > gate.MaxBytes || messages > gate.MaxMessages || (messages == 1 && bytes > _broker.MaxMessageBytes))
+            ThrowOversized(bytes, messages);
+    }
+
+    private void ThrowOversized(long bytes, int messages)
     {
         QueueOptions options = _core.Options;
         if (messages == 1 && bytes > _broker.MaxMessageBytes)

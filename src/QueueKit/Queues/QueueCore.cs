@@ -26,6 +26,8 @@ internal sealed class QueueCore
     private readonly InFlightTable _inFlight = new();
     private readonly ConsumerRing _consumers = new();
     private readonly bool _isDeadLetterQueue;
+    private List<Hand>? _hands;
+    private bool _mayHaveSetAside;
     private Tally _storing;
     private Tally _leaving;
     // Victims that are moved to the dead-letter queue: their places are the newcomers' already, so the gate does not count them.
@@ -79,7 +81,8 @@ internal sealed class QueueCore
         Gate.MaxMessages = options.MaxMessages ?? long.MaxValue;
         Gate.MaxBytes = options.MaxBytes ?? long.MaxValue;
         _leaseTicks = options.LeaseDuration.Ticks;
-        _maxLeaseTicks = options.MaxLeaseDuration.Ticks;
+        // Half of all time is longer than anybody waits, and can be added to now.
+        _maxLeaseTicks = Math.Min(options.MaxLeaseDuration.Ticks, long.MaxValue / 2);
     }
 
     // ---- In: gate, storing, ready ------------------------------------------------------------------------------------------
@@ -88,6 +91,9 @@ internal sealed class QueueCore
     public GateVerdict Judge(long messages, long bytes, bool mayWait, in Moment moment, ref Aftermath aftermath, out List<QueuedMessage>? victims)
     {
         victims = null;
+        // What is set aside is ready: it can be the oldest, and make room.
+        if (_mayHaveSetAside && Gate.Policy == OverflowPolicy.DropOldest && !Gate.HasRoom(messages, bytes))
+            TakeBackSetAside();
         GateVerdict verdict = Gate.Judge(messages, bytes, mayWait, _ready.Count, _ready.Bytes);
         if (verdict is GateVerdict.Evict or GateVerdict.Drop)
             NoteDrop(moment, ref aftermath);
@@ -103,6 +109,38 @@ internal sealed class QueueCore
         else if (verdict == GateVerdict.Wait)
             Counts.Waited++;
         return verdict;
+    }
+
+    /// <summary>The plain case of a send to a transient queue: room at once, no consumer to serve, nothing to delay or to put before others. 0 if it is not that.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public long TryAppend(Message message, long now)
+    {
+        AssertInvariants();
+        if (message.HasProperties || !_consumers.IsEmpty || !Gate.HasRoomNow(1, message.Body.Length))
+            return 0;
+        Gate.Take(1, message.Body.Length);
+        Counts.Accepted++;
+        _ready.Append(new QueuedMessage(message, ++_lastSequence, now));
+        return _lastSequence;
+    }
+
+    /// <summary>The same for a batch; 0 if one of its messages is not plain.</summary>
+    public long TryAppendAll(ReadOnlySpan<Message> messages, long bytes, long now)
+    {
+        AssertInvariants();
+        if (!_consumers.IsEmpty || !Gate.HasRoomNow(messages.Length, bytes))
+            return 0;
+        foreach (Message message in messages)
+        {
+            if (message.HasProperties)
+                return 0;
+        }
+        long first = _lastSequence + 1;
+        Gate.Take(messages.Length, bytes);
+        Counts.Accepted += messages.Length;
+        foreach (Message message in messages)
+            _ready.Append(new QueuedMessage(message, ++_lastSequence, now));
+        return first;
     }
 
     /// <summary>Admits one message on a transient queue: the short way, without a <see cref="PendingSend"/>.</summary>
@@ -230,7 +268,7 @@ internal sealed class QueueCore
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public InFlightDelivery? TryTake(Consumer consumer, LeaseState state, in Moment moment)
     {
-        if (IsReceivingPaused || !consumer.HasFreePlace || !_ready.TryTake(out QueuedMessage message))
+        if (IsReceivingPaused || !consumer.HasFreePlace || !TryTakeNext(out QueuedMessage message))
             return null;
         return HandOut(message, consumer, state, moment);
     }
@@ -239,9 +277,15 @@ internal sealed class QueueCore
 
     public void StopWaiting(PendingReceive receive) => _consumers.Leave(receive);
 
-    public void CloseConsumer(Consumer consumer, ref Aftermath aftermath)
+    public void CloseConsumer(Consumer consumer, Hand? hand, ref Aftermath aftermath)
     {
         consumer.IsClosed = true;
+        if (hand is { IsRegistered: true })
+        {
+            TakeBackSetAside();
+            LetGo(hand);
+            _hands!.Remove(hand);
+        }
         while (consumer.IsWaiting)
         {
             PendingReceive receive = consumer.FirstWaiting;
@@ -254,22 +298,114 @@ internal sealed class QueueCore
     /// <summary>Pairs what is ready with who waits, in turn.</summary>
     private void Serve(in Moment moment, ref Aftermath aftermath)
     {
-        while (!_consumers.IsEmpty && !IsReceivingPaused && _ready.TryTake(out QueuedMessage message))
+        while (!_consumers.IsEmpty && !IsReceivingPaused && TryTakeNext(out QueuedMessage message))
             ServeNext(message, moment, ref aftermath);
     }
 
     /// <summary>A consumer's credit has changed.</summary>
     public void CreditChanged(Consumer consumer) => _consumers.Refresh(consumer);
 
-    /// <summary>What was set aside for a receiver is now in its hand: its lease starts.</summary>
-    public bool StartOffered(InFlightDelivery delivery, in Moment moment)
+    /// <summary>Fills a receiver's empty hand: one message is handed over, a few more are set aside.</summary>
+    public InFlightDelivery? Fill(Hand hand, Consumer consumer, in Moment moment)
     {
-        if (!delivery.TryMove(LeaseState.Offered, LeaseState.Held))
+        if (!hand.IsRegistered)
+        {
+            hand.IsRegistered = true;
+            (_hands ??= []).Add(hand);
+        }
+        LetGo(hand);
+        int count = Hand.CountFor(_ready.Count);
+        long deadline = moment.Now + LeaseOf(consumer);
+        InFlightDelivery? first = TryTake(consumer, LeaseState.Held, moment);
+        if (first is null)
+            return null;
+        hand.Add(first);
+        hand.Next();
+        for (int i = 1; i < count && _ready.TryTake(out QueuedMessage message); i++)
+        {
+            _mayHaveSetAside = true;
+            hand.Add(HandOutUntil(deadline, message, consumer, LeaseState.Offered, moment.Now));
+        }
+        return first;
+    }
+
+    /// <summary>Brings the books up to date with every ack that was decided without the lock.</summary>
+    public void BookAcks(ref AckStack stack)
+    {
+        BookAcks(stack.TakeAll());
+        if (_hands is null)
+            return;
+        foreach (Hand hand in _hands)
+            BookAcksOf(hand);
+    }
+
+    // Acks of what is still out go to the stack from now on. An ack swaps the state and then looks whether it is in a hand; here it is the
+    // other way round, with a fence between: so one of the two sees the other, and if both do, the table lets only one of them book.
+    private void LetGo(Hand hand)
+    {
+        if (hand.Deliveries.IsEmpty)
+            return;
+        foreach (InFlightDelivery? delivery in hand.Deliveries)
+            delivery!.IsInHand = false;
+        Interlocked.MemoryBarrier();
+        BookAcksOf(hand);
+        hand.Clear();
+    }
+
+    private void BookAcksOf(Hand hand)
+    {
+        foreach (InFlightDelivery? delivery in hand.Deliveries)
+        {
+            if (delivery!.State == LeaseState.Settled && _inFlight.Remove(delivery))
+                Acked(delivery.Size);
+        }
+    }
+
+    /// <summary>Takes everything back that is set aside: something goes before it, or the flow stops.</summary>
+    public void TakeBackSetAside()
+    {
+        while (_mayHaveSetAside && TryTakeBack(out QueuedMessage message))
+            _ready.Insert(message);
+    }
+
+    /// <summary>Takes a delivery back that nobody has seen: as if it had never been offered.</summary>
+    public bool TryTakeBack(InFlightDelivery offered)
+    {
+        if (!offered.TryMove(LeaseState.Offered, LeaseState.Lost))
             return false;
-        if (_inFlight.Remove(delivery))
-            _inFlight.Add(delivery, moment.Now + LeaseOf(delivery.Consumer), delivery.Consumer.HasPlainLease);
+        TakeFromConsumer(offered);
+        Counts.Delivered--;
+        if (offered.IsRedelivered)
+            Counts.Redelivered--;
         return true;
     }
+
+    // The oldest message that is set aside for anybody.
+    private bool TryTakeBack(out QueuedMessage message)
+    {
+        while (true)
+        {
+            InFlightDelivery? oldest = null;
+            foreach (Hand hand in _hands!)
+            {
+                if (hand.FirstOffered() is { } first && (oldest is null || first.Sequence < oldest.Sequence))
+                    oldest = first;
+            }
+            if (oldest is null)
+            {
+                _mayHaveSetAside = false;
+                message = default;
+                return false;
+            }
+            if (TryTakeBack(oldest))
+            {
+                message = oldest.Queued;
+                return true;
+            }
+        }
+    }
+
+    private bool TryTakeNext(out QueuedMessage message) => _ready.TryTake(out message) || (_mayHaveSetAside && TryTakeBack(out message));
 
     // ---- Settle ------------------------------------------------------------------------------------------------------------
 
@@ -285,6 +421,13 @@ internal sealed class QueueCore
                 Acked(acked.Size);
             acked = next;
         }
+    }
+
+    /// <summary>Books an ack of a transient queue on the spot.</summary>
+    public void AckTransient(InFlightDelivery delivery)
+    {
+        TakeFromConsumer(delivery);
+        Acked(delivery.Size);
     }
 
     /// <summary>Books an ack on the spot.</summary>
@@ -404,7 +547,9 @@ internal sealed class QueueCore
                 history.Releases += end == DeliveryEnd.Released ? 1 : 0;
                 break;
         }
-        return RedeliveryPolicy.Decide(Options, _isDeadLetterQueue, end, settlement.Delay, history, message.Sequence);
+        // A dead letter that its queue would have to discard has come to the end of the line, whatever that queue is called.
+        bool isEndOfTheLine = _isDeadLetterQueue || (history.DeadLetter is not null && Options.DeadLetterOn == DeadLetterReasons.None);
+        return RedeliveryPolicy.Decide(Options, isEndOfTheLine, end, settlement.Delay, history, message.Sequence);
     }
 
     /// <summary>Puts a message whose delivery ended back: at once, or after a delay; a failed attempt goes on record.</summary>
@@ -440,9 +585,8 @@ internal sealed class QueueCore
     {
         if (delivery.State != LeaseState.Held || delivery.Place == InFlightPlace.None)
             return false;
-        long handedOut = HandedOutAt(delivery);
-        delivery.Extras.HandedOutAt = handedOut;
-        _inFlight.Prolong(delivery, Math.Min(moment.Now + (by?.Ticks ?? LeaseOf(delivery.Consumer)), handedOut + _maxLeaseTicks));
+        delivery.HasEarlyDeadline = false;
+        _inFlight.Prolong(delivery, Math.Min(moment.Now + Math.Min(by?.Ticks ?? LeaseOf(delivery.Consumer), _maxLeaseTicks), delivery.StartedAt + _maxLeaseTicks));
         return true;
     }
 
@@ -453,9 +597,14 @@ internal sealed class QueueCore
     {
         while (_inFlight.Earliest is { } delivery && delivery.Deadline <= moment.Now)
         {
-            long lastDeadline = HandedOutAt(delivery) + _maxLeaseTicks;
             LeaseState state = delivery.State;
-            if (state == LeaseState.Settled)
+            long lastDeadline = delivery.StartedAt + _maxLeaseTicks;
+            if (state == LeaseState.Held && delivery.HasEarlyDeadline)
+            {
+                delivery.HasEarlyDeadline = false;
+                _inFlight.Prolong(delivery, delivery.StartedAt + LeaseOf(delivery.Consumer));
+            }
+            else if (state == LeaseState.Settled)
             {
                 // Acked a moment ago, not yet booked: booked here, and skipped when its turn on the stack comes.
                 _inFlight.Remove(delivery);
@@ -468,15 +617,19 @@ internal sealed class QueueCore
             }
             else if (moment.Now < lastDeadline && (state == LeaseState.Frozen || (state == LeaseState.Held && delivery.Consumer.RenewsLeases)))
             {
-                delivery.Extras.HandedOutAt = HandedOutAt(delivery);
                 long next = state == LeaseState.Frozen ? lastDeadline : Math.Min(moment.Now + LeaseOf(delivery.Consumer), lastDeadline);
                 _inFlight.Prolong(delivery, next);
+            }
+            else if (state == LeaseState.Offered)
+            {
+                if (TryTakeBack(delivery))
+                    PlaceReturned(delivery.Queued, moment, ref aftermath);
             }
             else if (delivery.TryMove(state, LeaseState.Lost))
             {
                 if (delivery.ExtrasIfAny is { } extras)
                     aftermath.Wakes.Add(extras);
-                End(delivery, state == LeaseState.Offered ? DeliveryEnd.TakenBack : DeliveryEnd.TimedOut, default, moment, ref aftermath);
+                End(delivery, DeliveryEnd.TimedOut, default, moment, ref aftermath);
             }
         }
     }
@@ -502,6 +655,7 @@ internal sealed class QueueCore
     /// <summary>Takes everything ready and delayed out; it is leaving.</summary>
     public List<QueuedMessage> TakeAllWaiting()
     {
+        TakeBackSetAside();
         var taken = new List<QueuedMessage>((int)Math.Min(int.MaxValue, _ready.Count + _delayed.Count));
         while (_ready.TryTake(out QueuedMessage message) || _delayed.TryTakeFirst(out message))
         {
@@ -538,21 +692,36 @@ internal sealed class QueueCore
         }
     }
 
-    /// <summary>Takes every lease away: the broker closes, or the queue is deleted. The messages stay where they are.</summary>
+    /// <summary>Takes every lease away: the broker closes, or the queue is deleted. The messages stay in the books as ready, and nobody gets them.</summary>
     public void LoseAllLeases(ref Aftermath aftermath)
     {
+        var committing = new List<InFlightDelivery>();
         while (_inFlight.Earliest is { } delivery)
         {
-            _inFlight.Remove(delivery);
-            if ((delivery.TryMove(LeaseState.Held, LeaseState.Lost) || delivery.TryMove(LeaseState.Offered, LeaseState.Lost) || delivery.TryMove(LeaseState.Frozen, LeaseState.Lost))
-                && delivery.ExtrasIfAny is { } extras)
+            LeaseState state = delivery.State;
+            if (state == LeaseState.Committing)
             {
-                aftermath.Wakes.Add(extras);
+                // Its transaction is past the point of return and takes it out in a moment.
+                _inFlight.Remove(delivery);
+                committing.Add(delivery);
+            }
+            else if (state == LeaseState.Settled)
+            {
+                _inFlight.Remove(delivery);
+                Acked(delivery.Size);
+            }
+            else if (delivery.TryMove(state, LeaseState.Lost))
+            {
+                if (delivery.ExtrasIfAny is { } extras)
+                    aftermath.Wakes.Add(extras);
+                TakeFromConsumer(delivery);
+                _ready.Insert(Marked(delivery.Queued));
             }
         }
+        committing.ForEach(delivery => _inFlight.Add(delivery, delivery.Deadline, plain: false));
     }
 
-    public Tally CountOf(MessageState state) => state switch
+    private Tally CountOf(MessageState state) => state switch
     {
         MessageState.Storing => _storing,
         MessageState.Ready => new Tally { Messages = _ready.Count, Bytes = _ready.Bytes },
@@ -564,8 +733,23 @@ internal sealed class QueueCore
     public QueueSnapshot Snapshot(in Moment moment)
     {
         long now = moment.Now;
+        // What is set aside is in the table, and ready to everybody else.
+        Tally setAside = default;
+        long redelivered = 0;
+        foreach (Hand hand in _mayHaveSetAside ? _hands! : [])
+        {
+            foreach (InFlightDelivery? delivery in hand.Deliveries)
+            {
+                if (delivery!.State != LeaseState.Offered)
+                    continue;
+                setAside.Add(delivery.Size);
+                redelivered += delivery.IsRedelivered ? 1 : 0;
+            }
+        }
         StateSnapshot Of(MessageState state, long? since = null) =>
             new(CountOf(state).Messages, CountOf(state).Bytes, since is { } start ? TimeSpan.FromTicks(Math.Max(0, now - start)) : null);
+        static StateSnapshot Shift(StateSnapshot state, Tally by, int sign) =>
+            state with { Messages = state.Messages + sign * by.Messages, Bytes = state.Bytes + sign * by.Bytes };
         return new QueueSnapshot
         {
             Name = _conductor.Name,
@@ -574,15 +758,15 @@ internal sealed class QueueCore
             Bytes = Gate.Bytes,
             PeakMessages = Gate.PeakMessages,
             Storing = Of(MessageState.Storing),
-            Ready = Of(MessageState.Ready, _ready.OldestEnqueuedAt()),
+            Ready = Shift(Of(MessageState.Ready, _ready.OldestEnqueuedAt()), setAside, 1),
             Delayed = Of(MessageState.Delayed, _delayed.OldestEnqueuedAt()),
-            InFlight = Of(MessageState.InFlight, _inFlight.OldestHandOver(HandedOutAt)),
+            InFlight = Shift(Of(MessageState.InFlight, _inFlight.OldestHandOver()), setAside, -1),
             Leaving = Of(MessageState.Leaving),
             WaitingSenders = Gate.WaitingCount,
             WaitingReceivers = _consumers.WaitingCount,
             Overshoot = Gate.Overshoot,
             Paused = (Gate.IsPaused ? QueueFlow.Sending : 0) | (IsReceivingPaused ? QueueFlow.Receiving : 0),
-            Counts = Counts.ToCounts(),
+            Counts = Counts.ToCounts() with { Delivered = Counts.Delivered - setAside.Messages, Redelivered = Counts.Redelivered - redelivered },
         };
     }
 
@@ -630,14 +814,18 @@ internal sealed class QueueCore
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void PlaceNew(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
     {
+        if (_mayHaveSetAside && message.Band != 0)
+            TakeBackSetAside();
         if (_consumers.IsEmpty || IsReceivingPaused)
             _ready.Append(message);
         else
             ServeNext(message, moment, ref aftermath);
     }
 
-    private void PlaceReturned(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
+    public void PlaceReturned(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
     {
+        // It may go before what is set aside.
+        TakeBackSetAside();
         if (_consumers.IsEmpty || IsReceivingPaused || !_ready.IsEmpty)
             _ready.Insert(message);
         else
@@ -655,7 +843,7 @@ internal sealed class QueueCore
             CountDelivery(message);
             _leaving.Add(message.Size);
             receive.Complete(null);
-            var delivery = new InFlightDelivery(_conductor, message, consumer.Identity, LeaseState.Settled);
+            var delivery = new InFlightDelivery(message, consumer.Identity, LeaseState.Settled, moment.Now);
             aftermath.Commits.Add(PendingSettle.Rent(_conductor, _conductor.FlushLevel, message, Departure.HandedOver).For(delivery, receive));
             return;
         }
@@ -672,14 +860,38 @@ internal sealed class QueueCore
         if (consumer.AtMostOnce)
         {
             Acked(message.Size);
-            return new InFlightDelivery(_conductor, message, consumer.Identity, LeaseState.Settled);
+            return new InFlightDelivery(message, consumer.Identity, LeaseState.Settled, moment.Now);
         }
         if (consumer.CountsUnsettled)
             consumer.Unsettled++;
-        var delivery = new InFlightDelivery(_conductor, message, consumer.Identity, state);
+        var delivery = new InFlightDelivery(message, consumer.Identity, state, moment.Now);
         _inFlight.Add(delivery, moment.Now + LeaseOf(consumer), consumer.HasPlainLease);
         return delivery;
     }
+
+    // The plain case, in a row: neither credit nor at most once.
+    private InFlightDelivery HandOutUntil(long deadline, in QueuedMessage message, Consumer consumer, LeaseState state, long now)
+    {
+        CountDelivery(message);
+        var delivery = new InFlightDelivery(message, consumer, state, now);
+        _inFlight.Add(delivery, deadline, consumer.HasPlainLease);
+        return delivery;
+    }
+
+    /// <summary>Takes what is ready, up to the length of <paramref name="into"/>, for single receives; returns how many.</summary>
+    public int TakeMany(Span<InFlightDelivery> into, Consumer consumer, in Moment moment)
+    {
+        if (IsReceivingPaused)
+            return 0;
+        long deadline = moment.Now + LeaseOf(consumer);
+        int taken = 0;
+        while (taken < into.Length && TryTakeNext(out QueuedMessage message))
+            into[taken++] = HandOutUntil(deadline, message, consumer, LeaseState.Held, moment.Now);
+        return taken;
+    }
+
+    /// <summary>How many messages could be taken at most, for the size of an array.</summary>
+    public int CountUpTo(int max) => (int)Math.Min(max, _ready.Count + (_mayHaveSetAside ? max : 0));
 
     private void CountDelivery(in QueuedMessage message)
     {
@@ -751,9 +963,6 @@ internal sealed class QueueCore
         aftermath.DropsBegan |= moment.Now - _lastDropAt > s_dropPause.Ticks;
         _lastDropAt = moment.Now;
     }
-
-    private long HandedOutAt(InFlightDelivery delivery) =>
-        delivery.ExtrasIfAny is { HandedOutAt: not 0 } extras ? extras.HandedOutAt : delivery.Deadline - LeaseOf(delivery.Consumer);
 
     private static QueuedMessage Marked(in QueuedMessage message)
     {

@@ -8,20 +8,23 @@ internal sealed class QueueReceiver : MessageReceiver
     private readonly QueueConductor _queue;
     private readonly Consumer _consumer;
     private readonly PendingReceive _receive;
-    // Set aside by a wait, not handed out yet.
+    private readonly Hand? _hand;
+    // What a wait has brought, not handed out yet.
     private InFlightDelivery? _offered;
     private bool _isDisposed;
 
     public QueueReceiver(QueueConductor queue, ReceiveOptions options)
     {
         _queue = queue;
-        _consumer = new Consumer
+        _consumer = new Consumer(queue)
         {
             OwnLeaseTicks = options.LeaseDuration?.Ticks ?? 0,
             AtMostOnce = options.AtMostOnce,
             Credit = options.Credit ?? int.MaxValue,
         };
         _receive = new PendingReceive(_consumer, this);
+        // Nothing is set aside for a receiver with credit: that is for what it has been given.
+        _hand = _consumer.CountsUnsettled || _consumer.AtMostOnce ? null : new Hand();
     }
 
     public override bool TryReceive([NotNullWhen(true)] out Delivery? delivery)
@@ -32,7 +35,15 @@ internal sealed class QueueReceiver : MessageReceiver
             delivery = offered;
             return true;
         }
-        delivery = _queue.TryTake(_consumer);
+        while (_hand?.Next() is { } next)
+        {
+            if (next.TryStart(_queue.Clock.Now))
+            {
+                delivery = next;
+                return true;
+            }
+        }
+        delivery = _queue.TryTake(_consumer, _hand);
         return delivery is not null;
     }
 
@@ -55,7 +66,7 @@ internal sealed class QueueReceiver : MessageReceiver
         if (_isDisposed)
             return default;
         _isDisposed = true;
-        _queue.CloseConsumer(_consumer);
+        _queue.CloseConsumer(_consumer, _hand);
         if (Interlocked.Exchange(ref _offered, null) is { } offered)
             _queue.TakeBack(offered);
         return default;
@@ -74,7 +85,7 @@ internal sealed class QueueReceiver : MessageReceiver
     {
         InFlightDelivery offered = _offered!;
         _offered = null;
-        // At most once: settled before it came, there is no lease to start. Otherwise it may have gone back in the meantime.
-        return offered.State == LeaseState.Settled || _queue.StartOffered(offered) ? offered : null;
+        // It may have gone back in the meantime.
+        return offered.TryStart(_queue.Clock.Now) ? offered : null;
     }
 }

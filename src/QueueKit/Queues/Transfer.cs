@@ -76,6 +76,8 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         {
             if (!arrival.Queue.IsDurable)
                 continue;
+            // A queue of dead letters that was created a moment ago: if the store refused it, its first message brings it along.
+            arrival.Queue.WriteUnstoredRecord?.Invoke(batch);
             arrival.Sequence = ++sequence;
             batch.Put(QueueCore.KeyOf(arrival.Queue.Id, arrival.Message.Priority, arrival.DueTicks, arrival.Sequence), arrival.Encoded.Head, arrival.Encoded.Body);
         }
@@ -98,7 +100,11 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     public void Committed(ReadOnlySpan<CommitWork> run)
     {
         foreach (CommitWork work in run)
+        {
+            foreach (Arrival arrival in ((Transfer)work)._arrivals)
+                arrival.Queue.WriteUnstoredRecord = null;
             ((Transfer)work).Apply();
+        }
     }
 
     public override void Refused(StoreException reason) => Undo(reason);

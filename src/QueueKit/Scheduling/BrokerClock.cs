@@ -12,6 +12,9 @@ internal sealed class BrokerClock(TimeProvider provider)
     /// <summary>Where timers come from.</summary>
     public TimeProvider Provider => provider;
 
+    /// <summary>Whether timers are the system's, which cut fractions of a millisecond off.</summary>
+    public bool IsSystem => _isSystem;
+
     /// <summary>The monotonic time, in ticks of 100 ns.</summary>
     /// <remarks>
     /// Read in every lock hold, so its price is part of every message: 9 ns by the kernel's coarse clock against 33 ns for
@@ -22,8 +25,13 @@ internal sealed class BrokerClock(TimeProvider provider)
     public long Now => _isSystem ? Environment.TickCount64 * TimeSpan.TicksPerMillisecond : provider.GetElapsedTime(0, provider.GetTimestamp()).Ticks;
 #pragma warning restore RS0030
 
-    /// <summary>The wall clock.</summary>
-    public DateTimeOffset UtcNow => provider.GetUtcNow();
+    /// <summary>The wall clock, which <see cref="ToUtc"/> agrees with from now on: who asks it whether something is due must not be told another time a moment later.</summary>
+    public DateTimeOffset ReadWallClock()
+    {
+        DateTimeOffset utc = provider.GetUtcNow();
+        Volatile.Write(ref _anchor, new Anchor(Now, utc.UtcTicks));
+        return utc;
+    }
 
     /// <summary>What the wall clock shows, or showed, at a monotonic time.</summary>
     public DateTimeOffset ToUtc(long monotonic)

@@ -97,8 +97,9 @@ internal sealed class DeadlineTimer : IDisposable
     {
         _timerAt = at;
         long span = Math.Clamp(at - _clock.Now, 0, LongestSpan);
-        // System timers cut fractions of a millisecond off: rounded up, they do not fire before the deadline.
-        long milliseconds = (span + TimeSpan.TicksPerMillisecond - 1) / TimeSpan.TicksPerMillisecond;
-        _timer.Change(TimeSpan.FromMilliseconds(milliseconds), Timeout.InfiniteTimeSpan);
+        // System timers cut fractions of a millisecond off: rounded up, they do not fire before the deadline. A virtual clock is exact.
+        if (_clock.IsSystem)
+            span = (span + TimeSpan.TicksPerMillisecond - 1) / TimeSpan.TicksPerMillisecond * TimeSpan.TicksPerMillisecond;
+        _timer.Change(TimeSpan.FromTicks(span), Timeout.InfiniteTimeSpan);
     }
 }

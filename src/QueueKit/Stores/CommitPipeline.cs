@@ -102,9 +102,11 @@ internal sealed class CommitPipeline : IAsyncDisposable
     {
         while (true)
         {
+            // Asked before the last look at the intake: what arrived before the closing is seen by that look.
+            bool closing = _closing;
             while (Gather())
                 CommitGathered();
-            if (_closing)
+            if (closing)
             {
                 _stopped.TrySetResult();
                 return;
@@ -121,9 +123,11 @@ internal sealed class CommitPipeline : IAsyncDisposable
     {
         while (true)
         {
+            // Asked before the last look at the intake: what arrived before the closing is seen by that look.
+            bool closing = _closing;
             while (Gather())
                 CommitGathered();
-            if (_closing)
+            if (closing)
             {
                 _stopped.TrySetResult();
                 return;
@@ -164,34 +168,34 @@ internal sealed class CommitPipeline : IAsyncDisposable
     {
         if (_fault is { } fault)
         {
-            Stopped(fault, _works);
+            Stopped(fault, CollectionsMarshal.AsSpan(_works));
             return;
         }
-        switch (TryCommit(out StoreException? reason))
+        ReadOnlySpan<CommitWork> works = CollectionsMarshal.AsSpan(_works);
+        switch (TryCommit(works, out StoreException? reason))
         {
             case CommitOutcome.Committed:
-                Apply(CollectionsMarshal.AsSpan(_works));
+                Apply(works);
                 break;
-            case CommitOutcome.Refused when _works.Count == 1:
-                _works[0].Refused(reason!);
+            case CommitOutcome.Refused when works.Length == 1:
+                works[0].Refused(reason!);
                 break;
             case CommitOutcome.Refused:
-                CommitOneByOne();
+                CommitOneByOne(works);
                 break;
             default:
-                Fail(reason!, _works);
+                Fail(reason!, works, untried: []);
                 break;
         }
     }
 
-    private void CommitOneByOne()
+    private void CommitOneByOne(ReadOnlySpan<CommitWork> works)
     {
-        Span<CommitWork> works = CollectionsMarshal.AsSpan(_works);
         for (int i = 0; i < works.Length; i++)
         {
             _batch.Clear();
             works[i].WriteTo(_batch, ref _sequence);
-            switch (TryCommit(out StoreException? reason))
+            switch (TryCommit(works.Slice(i, 1), out StoreException? reason))
             {
                 case CommitOutcome.Committed:
                     Apply(works.Slice(i, 1));
@@ -200,17 +204,17 @@ internal sealed class CommitPipeline : IAsyncDisposable
                     works[i].Refused(reason!);
                     break;
                 default:
-                    works[i].Failed(reason!);
-                    Fail(reason!, [.. works[(i + 1)..]], unknown: false);
+                    Fail(reason!, works.Slice(i, 1), works[(i + 1)..]);
                     return;
             }
         }
     }
 
-    private CommitOutcome TryCommit(out StoreException? reason)
+    // Looks at the works of this commit alone: those of an earlier one may be in use again.
+    private CommitOutcome TryCommit(ReadOnlySpan<CommitWork> works, out StoreException? reason)
     {
         FlushLevel level = FlushLevel.Written;
-        foreach (CommitWork work in _works)
+        foreach (CommitWork work in works)
         {
             if (work.Level > level)
                 level = work.Level;
@@ -242,7 +246,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
         return CommitOutcome.Committed;
     }
 
-    private void Apply(Span<CommitWork> works)
+    private void Apply(ReadOnlySpan<CommitWork> works)
     {
         CommittedWorks += works.Length;
         while (!works.IsEmpty)
@@ -256,23 +260,18 @@ internal sealed class CommitPipeline : IAsyncDisposable
         }
     }
 
-    private void Fail(StoreException reason, List<CommitWork> works, bool unknown = true)
+    // The fault is there before anybody hears of it: whoever is told must not go on with a store that looks alive.
+    private void Fail(StoreException reason, ReadOnlySpan<CommitWork> tried, ReadOnlySpan<CommitWork> untried)
     {
         var fault = new StoreException(StoreFault.Stopped, $"The store has stopped: {reason.Message} Close the broker and open it again.", reason.Path, reason);
         Volatile.Write(ref _fault, fault);
-        if (unknown)
-        {
-            foreach (CommitWork work in works)
-                work.Failed(reason.Fault == StoreFault.Failed ? reason : new StoreException(StoreFault.Failed, reason.Message, reason.Path, reason));
-        }
-        else
-        {
-            Stopped(fault, works);
-        }
+        foreach (CommitWork work in tried)
+            work.Failed(reason.Fault == StoreFault.Failed ? reason : new StoreException(StoreFault.Failed, reason.Message, reason.Path, reason));
+        Stopped(fault, untried);
         _faulted.TrySetResult();
     }
 
-    private static void Stopped(StoreException fault, List<CommitWork> works)
+    private static void Stopped(StoreException fault, ReadOnlySpan<CommitWork> works)
     {
         foreach (CommitWork work in works)
             work.Failed(fault);

@@ -29,9 +29,16 @@ public readonly record struct StoreKey(StoreKind Kind, uint Queue, byte Band, ul
     public static StoreKey After(StoreKind kind, uint queue) => queue == uint.MaxValue ? After(kind) : First(kind, queue + 1);
 
     /// <summary>The smallest key behind this one: where to go on reading after it.</summary>
-    public StoreKey Next() => Sequence != long.MaxValue
-        ? this with { Sequence = Sequence + 1 }
-        : Order != long.MaxValue ? this with { Order = Order + 1, Sequence = long.MinValue } : After(Kind, Queue);
+    public StoreKey Next()
+    {
+        if (Sequence != long.MaxValue)
+            return this with { Sequence = Sequence + 1 };
+        if (Order != long.MaxValue)
+            return this with { Order = Order + 1, Sequence = long.MinValue };
+        if (Group != ulong.MaxValue)
+            return this with { Group = Group + 1, Order = long.MinValue, Sequence = long.MinValue };
+        return Band != byte.MaxValue ? new StoreKey(Kind, Queue, (byte)(Band + 1), 0, long.MinValue, long.MinValue) : After(Kind, Queue);
+    }
 
     /// <summary>Whether <paramref name="left"/> sorts first.</summary>
     public static bool operator <(StoreKey left, StoreKey right) => left.CompareTo(right) < 0;

@@ -473,6 +473,7 @@ public abstract class MessageStoreContract
         _store = await _provider.OpenAsync();
         await first.DisposeAsync();
 
+        Assert.That(async () => await _provider.OpenAsync(), Throws.InstanceOf<StoreException>(), "closing the first session again has let go of the second");
         Commit(batch => PutSequences(batch, 2));
     }
 
