@@ -19,12 +19,12 @@ public class PartBenchmarks
     [GlobalSetup]
     public void SetUp()
     {
-        var consumer = new Consumer();
+        var consumer = new Consumer(null);
         for (int i = 0; i < Count; i++)
         {
             _queued[i] = new QueuedMessage(_message, i, i);
             // The table asks a delivery for its deadline and size only, never for its queue.
-            _deliveries[i] = new InFlightDelivery(null!, _queued[i], consumer, LeaseState.Held);
+            _deliveries[i] = new InFlightDelivery(_queued[i], consumer, LeaseState.Held, i);
         }
     }
 

@@ -305,9 +305,13 @@ public sealed class BrokerTransaction : IAsyncDisposable
         public bool TryTake(bool isEntitled)
         {
             queue.EnsureUsable();
-            if (!isEntitled)
-                queue.RefuseOversized(Bytes, messages.Count);
-            var step = new ReserveStep(messages.Count, Bytes, isEntitled);
+            if (isEntitled)
+            {
+                queue.Step(new ReplaceStep(messages.Count, Bytes));
+                return true;
+            }
+            queue.RefuseOversized(Bytes, messages.Count);
+            var step = new ReserveStep(messages.Count, Bytes, isEntitled: false);
             queue.Step(step);
             _victims = step.Victims;
             _isDropped = step.Verdict == GateVerdict.Drop;

@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace QueueKit;
 
 /// <summary>One message: a body of bytes and what is said about it. Immutable: a broker never writes into it.</summary>
@@ -51,24 +49,24 @@ public sealed class Message
     }
 
     /// <summary>The application's own id of the message, or null. At most <see cref="MaxPropertyBytes"/>, like every text property.</summary>
-    /// <exception cref="ArgumentException">The value is longer than <see cref="MaxPropertyBytes"/>.</exception>
-    public string? MessageId { get => _properties?.MessageId; init => SetText(ref Rare.MessageId, value, nameof(MessageId)); }
+    /// <exception cref="ArgumentException">The value is longer than <see cref="MaxPropertyBytes"/>, or contains half a surrogate pair.</exception>
+    public string? MessageId { get => _properties?.MessageId; init => SetText(value, nameof(MessageId), static (rare, text) => rare.MessageId = text); }
 
     /// <summary>Ties this message to another one, for example a reply to its request; or null.</summary>
     /// <inheritdoc cref="MessageId" path="/exception"/>
-    public string? CorrelationId { get => _properties?.CorrelationId; init => SetText(ref Rare.CorrelationId, value, nameof(CorrelationId)); }
+    public string? CorrelationId { get => _properties?.CorrelationId; init => SetText(value, nameof(CorrelationId), static (rare, text) => rare.CorrelationId = text); }
 
     /// <summary>The queue to which a reply should be sent, or null.</summary>
     /// <inheritdoc cref="MessageId" path="/exception"/>
-    public string? ReplyTo { get => _properties?.ReplyTo; init => SetText(ref Rare.ReplyTo, value, nameof(ReplyTo)); }
+    public string? ReplyTo { get => _properties?.ReplyTo; init => SetText(value, nameof(ReplyTo), static (rare, text) => rare.ReplyTo = text); }
 
     /// <summary>The MIME type of the body, or null.</summary>
     /// <inheritdoc cref="MessageId" path="/exception"/>
-    public string? ContentType { get => _properties?.ContentType; init => SetText(ref Rare.ContentType, value, nameof(ContentType)); }
+    public string? ContentType { get => _properties?.ContentType; init => SetText(value, nameof(ContentType), static (rare, text) => rare.ContentType = text); }
 
     /// <summary>The application's name for the kind of message, or null.</summary>
     /// <inheritdoc cref="MessageId" path="/exception"/>
-    public string? Type { get => _properties?.Type; init => SetText(ref Rare.Type, value, nameof(Type)); }
+    public string? Type { get => _properties?.Type; init => SetText(value, nameof(Type), static (rare, text) => rare.Type = text); }
 
     /// <summary>0 (the default, lowest) to <see cref="MaxPriority"/>. Strict: a ready message of a higher priority is always delivered first.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The value is above <see cref="MaxPriority"/>.</exception>
@@ -124,14 +122,15 @@ public sealed class Message
 
     private Properties Rare => _properties ??= new Properties();
 
-    private void SetText(ref string? field, string? value, string name)
+    // A null leaves the message without the side object.
+    private void SetText(string? value, string name, Action<Properties, string> set)
     {
         if (value is null)
             return;
-        int bytes = Encoding.UTF8.GetByteCount(value);
+        int bytes = Utf8Text.ByteCount(value, name, name);
         if (bytes > MaxPropertyBytes)
             throw new ArgumentException($"{name} has {bytes} UTF-8 bytes; at most {MaxPropertyBytes} are allowed. Put longer text into the body or a header.", name);
-        field = value;
+        set(Rare, value);
         Rare.Size += bytes;
     }
 

@@ -1,6 +1,5 @@
 using System.Collections;
 using System.Diagnostics.CodeAnalysis;
-using System.Text;
 
 namespace QueueKit;
 
@@ -33,7 +32,7 @@ public sealed class MessageHeaders : IReadOnlyCollection<KeyValuePair<string, He
     /// <summary>Gets a header, or sets one while the headers are not yet assigned to a message.</summary>
     /// <exception cref="KeyNotFoundException">On get: there is no header of that name; ask with <see cref="TryGetValue"/>.</exception>
     /// <exception cref="InvalidOperationException">On set: the headers already belong to a message.</exception>
-    /// <exception cref="ArgumentException">On set: the name is empty or too long, the value has no type, or one of the limits is exceeded.</exception>
+    /// <exception cref="ArgumentException">On set: the name is empty or too long, the value has no type, a text contains half a surrogate pair, or one of the limits is exceeded.</exception>
     public HeaderValue this[string name]
     {
         get => TryGetValue(name, out HeaderValue value) ? value : throw new KeyNotFoundException($"The message has no header '{name}'.");
@@ -73,12 +72,15 @@ public sealed class MessageHeaders : IReadOnlyCollection<KeyValuePair<string, He
             throw new InvalidOperationException("These headers belong to a message and cannot change: a message is immutable. Create new headers for a new message.");
         if (value.Kind == HeaderKind.None)
             throw new ArgumentException($"Header '{name}' has no value. Assign a string, bool, long, double, Guid, DateTimeOffset or bytes.", nameof(value));
-        int nameBytes = Encoding.UTF8.GetByteCount(name);
+        int nameBytes = Utf8Text.ByteCount(name, "A header name", nameof(name));
         if (nameBytes > MaxNameBytes)
             throw new ArgumentException($"The header name '{name[..32]}…' has {nameBytes} UTF-8 bytes; at most {MaxNameBytes} are allowed.", nameof(name));
 
+        if (value.Kind == HeaderKind.String)
+            Utf8Text.ByteCount((string)value, $"The value of header '{name}'", nameof(value));
+
         int index = IndexOf(name);
-        int size = Size + nameBytes + value.Size - (index < 0 ? 0 : nameBytes + _entries[index].Value.Size);
+        long size = (long)Size + nameBytes + value.Size - (index < 0 ? 0 : nameBytes + _entries[index].Value.Size);
         if (size > MaxTotalBytes)
             throw new ArgumentException($"With header '{name}' the headers take {size} bytes; at most {MaxTotalBytes} are allowed. Put large data into the body.", nameof(value));
         if (index < 0 && _entries.Count == MaxCount)
@@ -89,7 +91,7 @@ public sealed class MessageHeaders : IReadOnlyCollection<KeyValuePair<string, He
             _entries.Add(entry);
         else
             _entries[index] = entry;
-        Size = size;
+        Size = (int)size;
     }
 
     private int IndexOf(string name)

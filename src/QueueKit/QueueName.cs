@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace QueueKit;
 
 /// <summary>What may be a queue's name: 1 to 255 UTF-8 bytes, no control characters, no white space at either end.</summary>
@@ -14,23 +12,10 @@ internal static class QueueName
             throw new ArgumentException($"{what} is empty: give the queue a name.", nameof(name));
         if (char.IsWhiteSpace(name[0]) || char.IsWhiteSpace(name[^1]))
             throw new ArgumentException($"{what} '{name}' begins or ends with white space: trim it.", nameof(name));
-        if (name.AsSpan().ContainsAnyInRange('\0', '\x1f') || name.Contains('\x7f'))
+        if (name.Any(char.IsControl))
             throw new ArgumentException($"{what} contains a control character: take letters, digits and punctuation.", nameof(name));
-        if (!IsWellFormed(name))
-            throw new ArgumentException($"{what} contains half a surrogate pair and has no UTF-8 form: repair the text.", nameof(name));
-        int bytes = Encoding.UTF8.GetByteCount(name);
+        int bytes = Utf8Text.ByteCount(name, what, nameof(name));
         if (bytes > MaxBytes)
             throw new ArgumentException($"{what} '{name[..32]}…' has {bytes} UTF-8 bytes; at most {MaxBytes} are allowed.", nameof(name));
-    }
-
-    private static bool IsWellFormed(string name)
-    {
-        foreach (Rune rune in name.EnumerateRunes())
-        {
-            // EnumerateRunes replaces what is malformed; a genuine U+FFFD is not worth having in a name either.
-            if (rune == Rune.ReplacementChar)
-                return false;
-        }
-        return true;
     }
 }

@@ -201,8 +201,8 @@ internal static class MemoryScenario
                     stop = true;
                 else
                     received++;
-                transaction.Settle(batch[i], Settlement.Ack);
             }
+            transaction.Settle(batch, Settlement.Ack);
             await transaction.CommitAsync();
         }
         return received;

@@ -3,7 +3,7 @@ using QueueKit.Stores;
 namespace QueueKit.Queues;
 
 /// <summary>A rare piece of commit work that somebody awaits: declaring, deleting, purging, or just "everything before is committed".</summary>
-internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, Action? committed = null, Action? notCommitted = null) : CommitWork, ICommitTarget
+internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, Action? committed = null, Action<StoreException>? notCommitted = null) : CommitWork, ICommitTarget
 {
     // Completed in a work item of its own, so that continuations run there and are counted.
     private readonly TaskCompletionSource _done = new();
@@ -46,7 +46,7 @@ internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, A
         if (error is null)
             committed?.Invoke();
         else
-            notCommitted?.Invoke();
+            notCommitted?.Invoke(error);
         _scheduler!.Schedule(this);
     }
 }

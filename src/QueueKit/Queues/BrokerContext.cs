@@ -12,6 +12,7 @@ internal sealed class BrokerContext
         Options = options;
         Clock = new BrokerClock(options.TimeProvider);
         Timer = new DeadlineTimer(Clock);
+        Scheduler = new WorkScheduler(counts: !ReferenceEquals(options.TimeProvider, TimeProvider.System));
         Log = new BrokerLog(options.LoggerFactory);
         MaxMessageBytes = options.MaxMessageBytes;
         DeadLetters = new DeadLetters(this);
@@ -23,7 +24,7 @@ internal sealed class BrokerContext
 
     public DeadlineTimer Timer { get; }
 
-    public WorkScheduler Scheduler { get; } = new();
+    public WorkScheduler Scheduler { get; }
 
     public BrokerLog Log { get; }
 

@@ -41,17 +41,22 @@ internal sealed class DelayedMessages
     }
 
     /// <summary>Takes the message that is due first, whenever that is.</summary>
-    public bool TryTakeFirst(out QueuedMessage message)
+    public bool TryTakeFirst(out QueuedMessage message) => TryTakeFirst(out message, out _);
+
+    /// <summary>Takes the message that is due first, and tells when that is.</summary>
+    public bool TryTakeFirst(out QueuedMessage message, out long dueTicks)
     {
         if (_byDue.Count == 0)
         {
             message = default;
+            dueTicks = 0;
             return false;
         }
-        (long, long Sequence) first = _byDue.Min;
+        (long DueTicks, long Sequence) first = _byDue.Min;
         _byDue.Remove(first);
         _bySequence.Remove(first.Sequence, out message);
         Bytes -= message.Size;
+        dueTicks = first.DueTicks;
         return true;
     }
 }

@@ -176,8 +176,12 @@ internal sealed class HandlerConsumer : MessageConsumer
                         }
                     }
                     await HandleAsync(delivery).ConfigureAwait(false);
-                    if (++turn % MessagesPerTurn == 0)
-                        await Task.Yield();
+                    if (++turn == MessagesPerTurn)
+                    {
+                        // As a work item of its own, so that it is counted: the place is not idle.
+                        owner._broker.Scheduler.Schedule(this);
+                        return;
+                    }
                 }
             }
             catch (ObjectDisposedException)

@@ -180,6 +180,9 @@ internal sealed class InFlightDelivery : Delivery
     /// <summary>The transaction's own: under the queue's lock nobody else moves a frozen or committing delivery.</summary>
     internal void SettleClaimed() => _state = LeaseState.Settled;
 
+    /// <summary>Takes <see cref="SettleClaimed"/> back, because the store refused the transaction.</summary>
+    internal void Unsettle() => _state = LeaseState.Held;
+
     /// <summary>Lets a handler's deliveries share the extras of its worker.</summary>
     internal void Adopt(LeaseExtras extras) => _extrasOrNextAcked = extras;
 }

@@ -8,6 +8,11 @@ namespace QueueKit.Queues;
 /// <remarks>A single receive rents one; a receiver and each place of a handler have one of their own.</remarks>
 internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IValueTaskSource<bool>, IDeadlineTarget
 {
+    private static readonly SharedSpares<PendingReceive> s_spares = new();
+
+    [ThreadStatic]
+    private static PendingReceive? t_spare;
+
     private ManualResetValueTaskSourceCore<InFlightDelivery?> _core;
     private CancellationTokenRegistration _registration;
     private QueueReceiver? _receiver;
@@ -52,7 +57,7 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
 
     public static PendingReceive Rent()
     {
-        PendingReceive receive = ObjectCache<PendingReceive>.Rent();
+        PendingReceive receive = Spare();
         receive._isRented = true;
         return receive;
     }
@@ -143,8 +148,24 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
                 _core.Reset();
                 // One that the timer still knows is left to the collector.
                 if (Volatile.Read(ref _armedAt) == long.MaxValue)
-                    ObjectCache<PendingReceive>.Return(this);
+                    Spare(this);
             }
         }
+    }
+
+    private static PendingReceive Spare()
+    {
+        if (t_spare is not { } spare)
+            return s_spares.TryTake(out PendingReceive? shared) ? shared : new PendingReceive();
+        t_spare = null;
+        return spare;
+    }
+
+    private static void Spare(PendingReceive used)
+    {
+        if (t_spare is null)
+            t_spare = used;
+        else
+            s_spares.Give(used);
     }
 }

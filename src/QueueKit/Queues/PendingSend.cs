@@ -8,6 +8,11 @@ namespace QueueKit.Queues;
 /// <summary>A send that waits: for room in the gate's line, for its commit in the pipeline, or for both in turn. One message or an atomic batch.</summary>
 internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, IDeadlineTarget
 {
+    private static readonly SharedSpares<PendingSend> s_spares = new();
+
+    [ThreadStatic]
+    private static PendingSend? t_spare;
+
     private ManualResetValueTaskSourceCore<SendReceipt> _core;
     private CancellationTokenRegistration _registration;
     private QueueConductor? _queue;
@@ -53,7 +58,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
 
     public static PendingSend Rent(QueueConductor queue, Message message)
     {
-        PendingSend send = ObjectCache<PendingSend>.Rent();
+        PendingSend send = Spare();
         send._queue = queue;
         send._single = message;
         send.Bytes = message.Size;
@@ -62,7 +67,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
 
     public static PendingSend Rent(QueueConductor queue, Message[] batch, long bytes)
     {
-        PendingSend send = ObjectCache<PendingSend>.Rent();
+        PendingSend send = Spare();
         send._queue = queue;
         send._batch = batch;
         send.Bytes = bytes;
@@ -72,7 +77,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     /// <summary>A send of places only: what is admitted is kept free for a transaction, which brings the messages itself.</summary>
     public static PendingSend RentReservation(QueueConductor queue, int messages, long bytes)
     {
-        PendingSend send = ObjectCache<PendingSend>.Rent();
+        PendingSend send = Spare();
         send._queue = queue;
         send._reserved = messages;
         send.Bytes = bytes;
@@ -221,7 +226,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         Cancellation = default;
         // One that the timer still knows is left to the collector.
         if (Volatile.Read(ref _armedAt) == long.MaxValue)
-            ObjectCache<PendingSend>.Return(this);
+            Spare(this);
     }
 
     protected override void Run()
@@ -230,5 +235,21 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
             _core.SetException(_error);
         else
             _core.SetResult(_receipt);
+    }
+
+    private static PendingSend Spare()
+    {
+        if (t_spare is not { } spare)
+            return s_spares.TryTake(out PendingSend? shared) ? shared : new PendingSend();
+        t_spare = null;
+        return spare;
+    }
+
+    private static void Spare(PendingSend used)
+    {
+        if (t_spare is null)
+            t_spare = used;
+        else
+            s_spares.Give(used);
     }
 }

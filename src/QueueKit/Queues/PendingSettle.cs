@@ -18,6 +18,11 @@ internal enum Departure
 /// <summary>A deletion on its way: of an acked, discarded or at-most-once message. Awaited by <see cref="Delivery.AckAsync"/>, else it recycles itself.</summary>
 internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
 {
+    private static readonly SharedSpares<PendingSettle> s_spares = new();
+
+    [ThreadStatic]
+    private static PendingSettle? t_spare;
+
     private ManualResetValueTaskSourceCore<SettleResult> _core;
     private QueueConductor? _queue;
     private StoreException? _error;
@@ -39,7 +44,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
 
     public static PendingSettle Rent(QueueConductor queue, FlushLevel level, in QueuedMessage message, Departure departure, bool isAwaited = false)
     {
-        PendingSettle settle = ObjectCache<PendingSettle>.Rent();
+        PendingSettle settle = Spare();
         settle._queue = queue;
         settle.Level = level;
         settle.Message = message;
@@ -107,6 +112,22 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
         Message = default;
         Delivery = null;
         Receive = null;
-        ObjectCache<PendingSettle>.Return(this);
+        Spare(this);
+    }
+
+    private static PendingSettle Spare()
+    {
+        if (t_spare is not { } spare)
+            return s_spares.TryTake(out PendingSettle? shared) ? shared : new PendingSettle();
+        t_spare = null;
+        return spare;
+    }
+
+    private static void Spare(PendingSettle used)
+    {
+        if (t_spare is null)
+            t_spare = used;
+        else
+            s_spares.Give(used);
     }
 }

@@ -548,7 +548,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     public async ValueTask<long> PurgeAsync(CancellationToken ct)
     {
         ct.ThrowIfCancellationRequested();
-        List<QueuedMessage> purged;
+        List<WaitingMessage> purged;
         Task? committed = null;
         Aftermath aftermath = default;
         lock (_lock)
@@ -841,15 +841,20 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         Finish(ref aftermath);
     }
 
-    private Task EnqueuePurge(List<QueuedMessage> purged) => new AwaitedWork(
+    private Task EnqueuePurge(List<WaitingMessage> purged) => new AwaitedWork(
         FlushLevel,
         batch =>
         {
-            foreach (QueuedMessage message in purged)
-                QueueCore.WriteRemoval(batch, Id, message);
+            foreach (WaitingMessage waiting in purged)
+                QueueCore.WriteRemoval(batch, Id, waiting.Message);
         },
         committed: () => Step(new PurgeStep(purged, done: true)),
-        notCommitted: () => Step(new PurgeStep(purged, done: false))).EnqueueTo(_broker.Pipeline!, _broker.Scheduler);
+        notCommitted: reason =>
+        {
+            // After a failure nobody knows what is stored, and the queue delivers nothing any more.
+            if (reason.Fault == StoreFault.Refused)
+                Step(new PurgeStep(purged, done: false));
+        }).EnqueueTo(_broker.Pipeline!, _broker.Scheduler);
 
     public void RefuseOversized(long bytes, int messages)
     {

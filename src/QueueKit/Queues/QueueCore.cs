@@ -88,7 +88,14 @@ internal sealed class QueueCore
     // ---- In: gate, storing, ready ------------------------------------------------------------------------------------------
 
     /// <summary>Judges a send and, to make room for it, takes the victims out of the queue.</summary>
-    public GateVerdict Judge(long messages, long bytes, bool mayWait, in Moment moment, ref Aftermath aftermath, out List<QueuedMessage>? victims)
+    /// <param name="messages">How many.</param>
+    /// <param name="bytes">How large in all.</param>
+    /// <param name="mayWait">Whether the sender would.</param>
+    /// <param name="moment">Now.</param>
+    /// <param name="aftermath">What follows.</param>
+    /// <param name="victims">Those that have to be taken out of the store too or, if this <paramref name="mayBeUndone"/>, all.</param>
+    /// <param name="mayBeUndone">Whether the victims may have to be put back on a transient queue too.</param>
+    public GateVerdict Judge(long messages, long bytes, bool mayWait, in Moment moment, ref Aftermath aftermath, out List<QueuedMessage>? victims, bool mayBeUndone = false)
     {
         victims = null;
         // What is set aside is ready: it can be the oldest, and make room.
@@ -99,7 +106,7 @@ internal sealed class QueueCore
             NoteDrop(moment, ref aftermath);
         if (verdict == GateVerdict.Evict)
         {
-            victims = Evict(messages, bytes, moment, ref aftermath);
+            victims = Evict(messages, bytes, mayBeUndone, moment, ref aftermath);
             return GateVerdict.Admit;
         }
         if (verdict == GateVerdict.Drop)
@@ -444,6 +451,22 @@ internal sealed class QueueCore
         _leaving.Add(delivery.Size);
     }
 
+    /// <summary>The transaction was refused: the delivery is its consumer's again, and nothing has been counted.</summary>
+    public void UndoLeave(InFlightDelivery delivery, DeliveryEnd? end, in Moment moment)
+    {
+        _leaving.Remove(delivery.Size);
+        Counts.Nacked -= end == DeliveryEnd.Failed ? 1 : 0;
+        Counts.Released -= end == DeliveryEnd.Released ? 1 : 0;
+        delivery.Unsettle();
+        if (delivery.IsCounted)
+        {
+            delivery.Consumer.Unsettled++;
+            _consumers.Refresh(delivery.Consumer);
+        }
+        long deadline = delivery.Deadline > moment.Now ? delivery.Deadline : Math.Min(moment.Now + LeaseOf(delivery.Consumer), delivery.StartedAt + _maxLeaseTicks);
+        _inFlight.Add(delivery, deadline, plain: false);
+    }
+
     /// <summary>A message that was leaving is gone.</summary>
     public void Left(long size)
     {
@@ -522,9 +545,10 @@ internal sealed class QueueCore
     }
 
     /// <summary>Counts a delivery that ends without an ack into its message's history and decides; moves nothing.</summary>
-    public RedeliveryDecision Decide(InFlightDelivery delivery, DeliveryEnd end, Settlement settlement, out QueuedMessage message)
+    public RedeliveryDecision Decide(InFlightDelivery delivery, DeliveryEnd end, Settlement settlement, out QueuedMessage message, bool mayBeUndone = false)
     {
-        message = Marked(delivery.Queued);
+        QueuedMessage queued = delivery.Queued;
+        message = Marked(mayBeUndone && queued.History is { } known ? queued.With(known.Copy()) : queued);
         MessageHistory history = message.History!;
         switch (end)
         {
@@ -617,8 +641,7 @@ internal sealed class QueueCore
             }
             else if (moment.Now < lastDeadline && (state == LeaseState.Frozen || (state == LeaseState.Held && delivery.Consumer.RenewsLeases)))
             {
-                long next = state == LeaseState.Frozen ? lastDeadline : Math.Min(moment.Now + LeaseOf(delivery.Consumer), lastDeadline);
-                _inFlight.Prolong(delivery, next);
+                _inFlight.Prolong(delivery, Math.Min(moment.Now + LeaseOf(delivery.Consumer), lastDeadline));
             }
             else if (state == LeaseState.Offered)
             {
@@ -653,26 +676,34 @@ internal sealed class QueueCore
     // ---- The whole ---------------------------------------------------------------------------------------------------------
 
     /// <summary>Takes everything ready and delayed out; it is leaving.</summary>
-    public List<QueuedMessage> TakeAllWaiting()
+    public List<WaitingMessage> TakeAllWaiting()
     {
         TakeBackSetAside();
-        var taken = new List<QueuedMessage>((int)Math.Min(int.MaxValue, _ready.Count + _delayed.Count));
-        while (_ready.TryTake(out QueuedMessage message) || _delayed.TryTakeFirst(out message))
+        var taken = new List<WaitingMessage>((int)Math.Min(int.MaxValue, _ready.Count + _delayed.Count));
+        long dueTicks = 0;
+        while (_ready.TryTake(out QueuedMessage message) || _delayed.TryTakeFirst(out message, out dueTicks))
         {
             _leaving.Add(message.Size);
-            taken.Add(message);
+            taken.Add(new WaitingMessage(message, dueTicks));
         }
         return taken;
     }
 
-    public void Purged(List<QueuedMessage> messages)
+    public void Purged(List<WaitingMessage> messages)
     {
-        foreach (QueuedMessage message in messages)
-        {
-            _leaving.Remove(message.Size);
-            Gate.GiveBack(1, message.Size);
-        }
+        foreach (WaitingMessage waiting in messages)
+            Left(waiting.Message.Size);
         Counts.Purged += messages.Count;
+    }
+
+    /// <summary>The store refused the purge: the message waits on, as if nothing had been.</summary>
+    public void NotPurged(in WaitingMessage waiting, in Moment moment, ref Aftermath aftermath)
+    {
+        _leaving.Remove(waiting.Message.Size);
+        if (waiting.DueTicks != 0)
+            _delayed.Add(waiting.Message, waiting.DueTicks);
+        else
+            PlaceReturned(waiting.Message, moment, ref aftermath);
     }
 
     /// <summary>Ends all waits, of senders and receivers, with the same error; or, without one, receives with nothing.</summary>
@@ -936,7 +967,7 @@ internal sealed class QueueCore
     }
 
     // The oldest ready messages of the lowest band leave until there is room. Their places are the newcomer's from now on.
-    private List<QueuedMessage> Evict(long messages, long bytes, in Moment moment, ref Aftermath aftermath)
+    private List<QueuedMessage> Evict(long messages, long bytes, bool mayBeUndone, in Moment moment, ref Aftermath aftermath)
     {
         bool keep = (Options.DeadLetterOn & DeadLetterReasons.Overflow) != 0;
         var victims = new List<QueuedMessage>();
@@ -950,7 +981,7 @@ internal sealed class QueueCore
                 continue;
             }
             Counts.Dropped++;
-            if (_conductor.IsDurable)
+            if (_conductor.IsDurable || mayBeUndone)
                 victims.Add(victim);
         }
         return victims;

@@ -21,6 +21,9 @@ internal readonly struct QueuedMessage(Message message, long sequence, long enqu
     public QueuedMessage With(MessageHistory history) => new(Message, Sequence, EnqueuedAt, history);
 }
 
+/// <summary>A message that nobody has, and the time it waits for, in UTC ticks; 0 if it is ready.</summary>
+internal readonly record struct WaitingMessage(QueuedMessage Message, long DueTicks);
+
 /// <summary>What has happened to a message that is not fresh any more. Changed only by whoever holds the message, under the queue's lock.</summary>
 internal sealed class MessageHistory
 {
@@ -44,4 +47,6 @@ internal sealed class MessageHistory
 
     /// <summary>Whether the store has, or is about to get, a record of the attempts, which must go with the message.</summary>
     public bool IsStored { get; set; }
+
+    public MessageHistory Copy() => (MessageHistory)MemberwiseClone();
 }

@@ -83,7 +83,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         }
         foreach ((QueueConductor queue, List<QueuedMessage> victims) in _victims)
         {
-            foreach (QueuedMessage victim in victims)
+            foreach (QueuedMessage victim in queue.IsDurable ? victims : [])
                 QueueCore.WriteRemoval(batch, queue.Id, victim);
         }
         foreach (Exit exit in _exits)
@@ -109,7 +109,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
 
     public override void Refused(StoreException reason) => Undo(reason);
 
-    // What is stored is unknown, and the durable queues deliver nothing any more; transient ones go on, so they get theirs back.
+    // What is stored is unknown, and the durable queues deliver nothing any more: theirs stay what they are. Transient ones go on, so they get theirs back.
     public override void Failed(StoreException reason) => Undo(reason);
 
     protected override void Run()
@@ -130,7 +130,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     private void Undo(StoreException reason)
     {
         foreach (QueueConductor queue in Queues())
-            queue.Step(new UndoStep(this, queue));
+            queue.Step(new UndoStep(this, queue, reason.Fault == StoreFault.Refused));
         Finish(reason);
     }
 
@@ -169,27 +169,30 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         }
     }
 
-    private sealed class UndoStep(Transfer transfer, QueueConductor queue) : ITransferStep
+    private sealed class UndoStep(Transfer transfer, QueueConductor queue, bool isRefused) : ITransferStep
     {
         public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
         {
+            bool isUnknown = queue.IsDurable && !isRefused;
             foreach (Arrival arrival in transfer._arrivals)
             {
-                if (arrival.Queue == queue)
+                if (arrival.Queue == queue && !isUnknown)
                     core.GiveBackEntitled(1, arrival.Message.Size);
             }
             foreach ((QueueConductor of, List<QueuedMessage> victims) in transfer._victims)
             {
-                foreach (QueuedMessage victim in of == queue ? victims : [])
+                foreach (QueuedMessage victim in of == queue && !isUnknown ? victims : [])
                     core.NotEvicted(victim, moment, ref aftermath);
             }
             foreach (Exit exit in transfer._exits)
             {
                 if (exit.Queue != queue)
                     continue;
-                if (exit.Condemned.Info is not null)
+                if (isRefused && exit.Delivery is { } delivery)
+                    core.UndoLeave(delivery, exit.End, moment);
+                else if (exit.Condemned.Info is not null)
                     core.NotDeadLettered(exit.Condemned, moment, ref aftermath);
-                else
+                else if (!isUnknown)
                     core.Stay(exit.Message, moment, ref aftermath);
             }
         }
@@ -268,6 +271,12 @@ internal sealed class Exit(QueueConductor queue, QueuedMessage message, ExitKind
     public TimeSpan Delay => delay;
 
     public long DueTicks => dueTicks;
+
+    /// <summary>Of a transaction: the delivery that ends, which is its consumer's again if the store refuses.</summary>
+    public InFlightDelivery? Delivery { get; init; }
+
+    /// <summary>How it ends without an ack.</summary>
+    public DeliveryEnd? End { get; init; }
 }
 
 /// <summary>Takes a claimed delivery out of its queue, as its settlement says.</summary>
@@ -281,22 +290,22 @@ internal sealed class LeaveStep(InFlightDelivery delivery, Settlement settlement
         delivery.TryMove(LeaseState.Committing, LeaseState.Settled);
         if (settlement.Kind == SettlementKind.Ack)
         {
-            Result = new Exit(delivery.Queue, delivery.Queued, ExitKind.Acked);
+            Result = new Exit(delivery.Queue, delivery.Queued, ExitKind.Acked) { Delivery = delivery };
             return;
         }
         DeliveryEnd end = QueueConductor.EndOf(settlement);
-        RedeliveryDecision decision = core.Decide(delivery, end, settlement, out QueuedMessage message);
+        RedeliveryDecision decision = core.Decide(delivery, end, settlement, out QueuedMessage message, mayBeUndone: true);
         switch (decision.Fate)
         {
             case Fate.DeadLetter:
-                Result = new Exit(delivery.Queue, message, ExitKind.DeadLettered, new CondemnedMessage(message, core.Obituary(message, decision.Reason, settlement, moment), Evicted: false));
+                Result = new Exit(delivery.Queue, message, ExitKind.DeadLettered, new CondemnedMessage(message, core.Obituary(message, decision.Reason, settlement, moment), Evicted: false)) { Delivery = delivery, End = end };
                 break;
             case Fate.Discard:
-                Result = new Exit(delivery.Queue, message, ExitKind.Discarded);
+                Result = new Exit(delivery.Queue, message, ExitKind.Discarded) { Delivery = delivery, End = end };
                 break;
             default:
                 message.History!.IsStored |= delivery.Queue.IsDurable && end == DeliveryEnd.Failed;
-                Result = new Exit(delivery.Queue, message, ExitKind.Returned, default, decision.Delay, decision.Delay > TimeSpan.Zero ? moment.UtcTicksAfter(decision.Delay) : 0);
+                Result = new Exit(delivery.Queue, message, ExitKind.Returned, default, decision.Delay, decision.Delay > TimeSpan.Zero ? moment.UtcTicksAfter(decision.Delay) : 0) { Delivery = delivery, End = end };
                 break;
         }
     }
@@ -311,16 +320,25 @@ internal sealed class ReserveStep(int messages, long bytes, bool isEntitled) : I
 
     public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
     {
-        Verdict = core.Judge(messages, bytes, mayWait: !isEntitled, moment, ref aftermath, out List<QueuedMessage>? victims);
+        Verdict = core.Judge(messages, bytes, mayWait: !isEntitled, moment, ref aftermath, out List<QueuedMessage>? victims, mayBeUndone: true);
         Victims = victims;
         if (isEntitled && Verdict == GateVerdict.Refuse)
         {
             core.Counts.Refused -= messages;
             Verdict = GateVerdict.Admit;
         }
+        // Counted when it joins the line.
+        if (Verdict == GateVerdict.Wait)
+            core.Counts.Waited--;
         if (Verdict == GateVerdict.Admit)
             core.TakeEntitled(messages, bytes);
     }
+}
+
+/// <summary>Takes places for arrivals that replace messages which leave: full or not, whatever the overflow policy.</summary>
+internal sealed class ReplaceStep(int messages, long bytes) : ITransferStep
+{
+    public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath) => core.TakeEntitled(messages, bytes);
 }
 
 /// <summary>Gives places back that were taken for arrivals which do not come.</summary>
@@ -335,7 +353,7 @@ internal sealed class GiveBackStep(int messages, long bytes, List<QueuedMessage>
 }
 
 /// <summary>The removal of waiting messages is committed, or not.</summary>
-internal sealed class PurgeStep(List<QueuedMessage> messages, bool done) : ITransferStep
+internal sealed class PurgeStep(List<WaitingMessage> messages, bool done) : ITransferStep
 {
     public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
     {
@@ -344,7 +362,7 @@ internal sealed class PurgeStep(List<QueuedMessage> messages, bool done) : ITran
             core.Purged(messages);
             return;
         }
-        foreach (QueuedMessage message in messages)
-            core.Stay(message, moment, ref aftermath);
+        foreach (WaitingMessage waiting in messages)
+            core.NotPurged(waiting, moment, ref aftermath);
     }
 }

@@ -19,7 +19,11 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private readonly IMessageStore _store;
     private readonly WorkScheduler _scheduler;
     private readonly StoreBatch _batch = new();
-    private readonly List<CommitWork> _works = [];
+    // What was taken in last, oldest first; the batch is the part from _first to _sealed, and what lies behind it waits for the next. The loop's own.
+    private readonly List<CommitWork> _arrived = [];
+    private int _first;
+    private int _sealed;
+    private FlushLevel _level;
     private readonly LoopItem _loop;
     private readonly Thread? _thread;
     private readonly ManualResetEventSlim? _signal;
@@ -28,8 +32,6 @@ internal sealed class CommitPipeline : IAsyncDisposable
 
     // Works in reverse order of arrival. Pushed from under the locks of queues, so it must not take one itself.
     private CommitWork? _intake;
-    // What a cut batch left over, in order of arrival; the loop's own.
-    private CommitWork? _rest;
     private int _running;
     private volatile bool _closing;
     private StoreException? _fault;
@@ -137,42 +139,52 @@ internal sealed class CommitPipeline : IAsyncDisposable
         }
     }
 
-    // Moves what has arrived into _works, oldest first; false if nothing has.
+    // Seals the next batch: the works that have arrived, oldest first, up to the limits; false if none has.
     private bool Gather()
     {
-        if (_rest is null)
-        {
-            CommitWork? newest = Volatile.Read(ref _intake) is null ? null : Interlocked.Exchange(ref _intake, null);
-            while (newest is not null)
-            {
-                CommitWork? older = newest.NextInPipeline;
-                newest.NextInPipeline = _rest;
-                _rest = newest;
-                newest = older;
-            }
-        }
+        if (_sealed == _arrived.Count && !TakeIntake())
+            return false;
         _batch.Clear();
-        _works.Clear();
-        while (_rest is { } work && _works.Count < MaxBatchWorks && _batch.Bytes < MaxBatchBytes)
+        _first = _sealed;
+        _level = FlushLevel.Written;
+        ReadOnlySpan<CommitWork> arrived = CollectionsMarshal.AsSpan(_arrived);
+        int end = Math.Min(arrived.Length, _first + MaxBatchWorks);
+        for (; _sealed < end && _batch.Bytes < MaxBatchBytes; _sealed++)
         {
-            _rest = work.NextInPipeline;
-            work.NextInPipeline = null;
-            _works.Add(work);
+            CommitWork work = arrived[_sealed];
+            if (work.Level > _level)
+                _level = work.Level;
             if (_fault is null)
                 work.WriteTo(_batch, ref _sequence);
         }
-        return _works.Count > 0;
+        return true;
+    }
+
+    private bool TakeIntake()
+    {
+        _arrived.Clear();
+        _sealed = 0;
+        CommitWork? newest = Volatile.Read(ref _intake) is null ? null : Interlocked.Exchange(ref _intake, null);
+        while (newest is not null)
+        {
+            _arrived.Add(newest);
+            CommitWork? older = newest.NextInPipeline;
+            newest.NextInPipeline = null;
+            newest = older;
+        }
+        _arrived.Reverse();
+        return _arrived.Count > 0;
     }
 
     private void CommitGathered()
     {
+        ReadOnlySpan<CommitWork> works = CollectionsMarshal.AsSpan(_arrived)[_first.._sealed];
         if (_fault is { } fault)
         {
-            Stopped(fault, CollectionsMarshal.AsSpan(_works));
+            Stopped(fault, works);
             return;
         }
-        ReadOnlySpan<CommitWork> works = CollectionsMarshal.AsSpan(_works);
-        switch (TryCommit(works, out StoreException? reason))
+        switch (TryCommit(_level, out StoreException? reason))
         {
             case CommitOutcome.Committed:
                 Apply(works);
@@ -195,7 +207,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
         {
             _batch.Clear();
             works[i].WriteTo(_batch, ref _sequence);
-            switch (TryCommit(works.Slice(i, 1), out StoreException? reason))
+            switch (TryCommit(works[i].Level, out StoreException? reason))
             {
                 case CommitOutcome.Committed:
                     Apply(works.Slice(i, 1));
@@ -210,15 +222,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
         }
     }
 
-    // Looks at the works of this commit alone: those of an earlier one may be in use again.
-    private CommitOutcome TryCommit(ReadOnlySpan<CommitWork> works, out StoreException? reason)
+    private CommitOutcome TryCommit(FlushLevel level, out StoreException? reason)
     {
-        FlushLevel level = FlushLevel.Written;
-        foreach (CommitWork work in works)
-        {
-            if (work.Level > level)
-                level = work.Level;
-        }
         new CommitRecord(CommitNumber + 1, _sequence).WriteTo(_batch);
         try
         {
@@ -266,7 +271,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
         var fault = new StoreException(StoreFault.Stopped, $"The store has stopped: {reason.Message} Close the broker and open it again.", reason.Path, reason);
         Volatile.Write(ref _fault, fault);
         foreach (CommitWork work in tried)
-            work.Failed(reason.Fault == StoreFault.Failed ? reason : new StoreException(StoreFault.Failed, reason.Message, reason.Path, reason));
+            work.Failed(reason.Fault is StoreFault.Failed or StoreFault.Stopped ? reason : new StoreException(StoreFault.Failed, reason.Message, reason.Path, reason));
         Stopped(fault, untried);
         _faulted.TrySetResult();
     }

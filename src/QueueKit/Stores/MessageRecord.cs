@@ -29,7 +29,10 @@ internal static class MessageRecord
     //  flag 16  type            text
     //  flag 32  priority        1 byte
     //  flag 64  headers         count varint, then name text, kind byte, value
-    //  flag 128 dead letter     source, reason i32, description, details?, attempts i32, error?, sequence i64, at i64
+    //  flag 128 dead letter     source, reason i64, description, details?, attempts i64, error?, sequence i64, at i64
+    //
+    //  A value by its kind: 1 text; 2 one byte; 3 i64; 4 the bits of a double, i64; 5 sixteen bytes; 6 ticks i64, offset in minutes i64; 7 length varint, bytes.
+    //  What may be missing (details?, error?) has a byte before it, 0 or 1.
 
     [Flags]
     private enum Sections : byte
@@ -88,7 +91,7 @@ internal static class MessageRecord
     }
 
     /// <summary>Reads a stored message.</summary>
-    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: the checksum is wrong, or the version is newer than this one.</exception>
+    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: the checksum is wrong, the version is newer than this one, or the content makes no sense.</exception>
     public static DecodedMessage Decode(in StoreRecord record)
     {
         ReadOnlySpan<byte> head = record.Head.Span;
@@ -102,10 +105,23 @@ internal static class MessageRecord
             throw new StoreException(StoreFault.Unreadable,
                 $"The stored message {record.Key.Sequence} has format {head[0]}; this version of QueueKit reads format {Version}. Open the store with a newer version.");
         }
+        try
+        {
+            return Read(record);
+        }
+        catch (ArgumentException error)
+        {
+            throw new StoreException(StoreFault.Unreadable,
+                $"The stored message {record.Key.Sequence} of queue {record.Key.Queue} has a value that QueueKit never writes ({error.Message}). It is not delivered; restore the store from a backup, or repair it.", innerException: error);
+        }
+    }
 
+    private static DecodedMessage Read(in StoreRecord record)
+    {
+        ReadOnlySpan<byte> head = record.Head.Span;
         var enqueuedAt = new DateTimeOffset(BinaryPrimitives.ReadInt64LittleEndian(head[EnqueuedOffset..]), TimeSpan.Zero);
         var sections = (Sections)head[1];
-        if (sections == Sections.None)
+        if (sections == Sections.None && head.Length == FixedLength)
             return new DecodedMessage(Scheduled(new Message(record.Body), record.Key), enqueuedAt, null);
 
         var reader = new HeadReader(head[(EnqueuedOffset + 8)..^ChecksumLength]);
@@ -120,7 +136,9 @@ internal static class MessageRecord
             Headers = sections.HasFlag(Sections.Headers) ? ReadHeaders(ref reader) : MessageHeaders.Empty,
             DueTime = DueTimeOf(record.Key),
         };
-        return new DecodedMessage(message, enqueuedAt, sections.HasFlag(Sections.DeadLetter) ? ReadDeadLetter(ref reader) : null);
+        DeadLetterInfo? deadLetter = sections.HasFlag(Sections.DeadLetter) ? ReadDeadLetter(ref reader) : null;
+        reader.RefuseRest();
+        return new DecodedMessage(message, enqueuedAt, deadLetter);
     }
 
     private static Message Scheduled(Message plain, in StoreKey key) =>
@@ -284,10 +302,16 @@ internal static class MessageRecord
         public ReadOnlySpan<byte> Read(int length)
         {
             if (length < 0 || length > _rest.Length)
-                throw new StoreException(StoreFault.Unreadable, "A stored message's head ends early although its checksum is right: it was written by something else than QueueKit.");
+                throw Foreign("ends early");
             ReadOnlySpan<byte> taken = _rest[..length];
             _rest = _rest[length..];
             return taken;
+        }
+
+        public readonly void RefuseRest()
+        {
+            if (!_rest.IsEmpty)
+                throw Foreign("goes on behind its end");
         }
 
         public byte ReadByte() => Read(1)[0];
@@ -310,6 +334,9 @@ internal static class MessageRecord
             }
             return (int)length;
         }
+
+        private static StoreException Foreign(string what) =>
+            new(StoreFault.Unreadable, $"A stored message's head {what} although its checksum is right: it was written by something else than QueueKit.");
     }
 }
 

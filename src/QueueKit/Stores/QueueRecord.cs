@@ -46,40 +46,52 @@ internal sealed record QueueRecord
         },
         QueueRecordJson.Default.QueueRecord);
 
-    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not a queue, or of a newer format.</exception>
+    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not a queue, of a newer format, or with options that no queue can have.</exception>
     public static (string Name, QueueOptions Options) Decode(in StoreRecord record)
     {
-        QueueRecord? queue;
+        int? format;
         try
         {
-            queue = JsonSerializer.Deserialize(record.Head.Span, QueueRecordJson.Default.QueueRecord);
+            QueueRecord? queue = JsonSerializer.Deserialize(record.Head.Span, QueueRecordJson.Default.QueueRecord);
+            if (queue is { Format: 1 })
+                return (queue.Name, queue.ToOptions());
+            format = queue?.Format;
         }
-        catch (JsonException error)
+        catch (Exception error) when (error is JsonException or ArgumentException)
         {
-            throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} are damaged. Restore the store from a backup.", innerException: error);
+            throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} are damaged ({error.Message}). Restore the store from a backup.", innerException: error);
         }
-        if (queue is not { Format: 1 })
-            throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} have format {queue?.Format}; this version of QueueKit reads format 1. Open the store with a newer version.");
-        return (queue.Name, new QueueOptions
+        throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} have format {format}; this version of QueueKit reads format 1. Open the store with a newer version.");
+    }
+
+    // Validated as in a declaration: a store has no checksum over this, and an option out of range would do its damage much later.
+    private QueueOptions ToOptions()
+    {
+        if (RetrySteps is not { Length: > 0 } && RetryKind != RetryDelayKind.None)
+            throw new JsonException("RetrySteps is empty.");
+        var options = new QueueOptions
         {
-            Durability = queue.Durability,
-            Overflow = queue.Overflow,
-            MaxMessages = queue.MaxMessages,
-            MaxBytes = queue.MaxBytes,
-            BackpressureTimeout = queue.BackpressureTimeout,
-            LeaseDuration = queue.LeaseDuration,
-            MaxLeaseDuration = queue.MaxLeaseDuration,
-            MaxAttempts = queue.MaxAttempts,
-            RetryDelay = queue.RetryKind switch
+            Durability = Durability,
+            Overflow = Overflow,
+            MaxMessages = MaxMessages,
+            MaxBytes = MaxBytes,
+            BackpressureTimeout = BackpressureTimeout,
+            LeaseDuration = LeaseDuration,
+            MaxLeaseDuration = MaxLeaseDuration,
+            MaxAttempts = MaxAttempts,
+            RetryDelay = RetryKind switch
             {
                 RetryDelayKind.None => RetryDelay.None,
-                RetryDelayKind.Constant => RetryDelay.Constant(queue.RetrySteps[0]),
-                RetryDelayKind.Exponential => RetryDelay.Exponential(queue.RetrySteps[0], queue.RetryMax, queue.RetryJitter),
-                _ => RetryDelay.List(queue.RetrySteps),
+                RetryDelayKind.Constant => RetryDelay.Constant(RetrySteps[0]),
+                RetryDelayKind.Exponential => RetryDelay.Exponential(RetrySteps[0], RetryMax, RetryJitter),
+                _ => RetryDelay.List(RetrySteps),
             },
-            DeadLetterQueue = queue.DeadLetterQueue,
-            DeadLetterOn = queue.DeadLetterOn,
-        });
+            DeadLetterQueue = DeadLetterQueue,
+            DeadLetterOn = DeadLetterOn,
+        };
+        QueueName.Validate(Name, "The queue's name");
+        options.Validate(Name);
+        return options;
     }
 }
 

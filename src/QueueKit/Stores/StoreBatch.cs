@@ -19,7 +19,7 @@ public sealed class StoreBatch
     public void Put(StoreKey key, ReadOnlyMemory<byte> head, ReadOnlyMemory<byte> body = default)
     {
         _operations.Add(new StoreOperation(StoreOperationKind.Put, key, key, head, body));
-        Bytes += head.Length + body.Length;
+        Bytes += (long)head.Length + body.Length;
     }
 
     /// <summary>Removes a record; one that is not there is nothing to complain about.</summary>
@@ -43,6 +43,7 @@ public sealed class StoreBatch
 /// <param name="Head">Of a put: the first part of the value, written by QueueKit.</param>
 /// <param name="Body">Of a put: the second part, the application's own bytes.</param>
 [Experimental("QUEUEKIT001")]
+[StructLayout(LayoutKind.Auto)]
 public readonly record struct StoreOperation(StoreOperationKind Kind, StoreKey Key, StoreKey To, ReadOnlyMemory<byte> Head, ReadOnlyMemory<byte> Body);
 
 /// <summary>The kinds of <see cref="StoreOperation"/>.</summary>
@@ -75,7 +76,7 @@ public sealed class StorePage
     public void Add(StoreKey key, ReadOnlyMemory<byte> head, ReadOnlyMemory<byte> body)
     {
         _records.Add(new StoreRecord(key, head, body));
-        Bytes += head.Length + body.Length;
+        Bytes += (long)head.Length + body.Length;
     }
 
     /// <summary>Empties the page.</summary>

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.InteropServices;
 
 namespace QueueKit.Stores;
 
@@ -11,6 +12,7 @@ namespace QueueKit.Stores;
 /// <param name="Order">What orders within the above before the number does: a due time, for example. 0 where the number decides alone.</param>
 /// <param name="Sequence">The message's number.</param>
 [Experimental("QUEUEKIT001")]
+[StructLayout(LayoutKind.Auto)]
 public readonly record struct StoreKey(StoreKind Kind, uint Queue, byte Band, ulong Group, long Order, long Sequence) : IComparable<StoreKey>
 {
     /// <summary>The length of <see cref="WriteTo"/>, in bytes.</summary>

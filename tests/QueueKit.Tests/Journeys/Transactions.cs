@@ -127,13 +127,13 @@ public class Transactions(Durability durability) : Journey(durability)
         MessageQueue queue = await DeclareFull(4);
         TaskCompletionSource done = Signal();
         int handled = 0;
-        await using MessageConsumer consumer = queue.Consume(async (delivery, _) =>
+        await using MessageConsumer consumer = queue.Consume(async (delivery, ct) =>
         {
             await using BrokerTransaction transaction = Broker.BeginTransaction();
             transaction.Settle(delivery, Settlement.Ack);
             if (Interlocked.Increment(ref handled) <= 100)
                 transaction.Send(queue, Text($"successor {handled}"));
-            await transaction.CommitAsync();
+            await transaction.CommitAsync(ct);
             if (queue.GetSnapshot().Messages == 0)
                 done.TrySetResult();
         }, new ConsumeOptions { Concurrency = 4 });
@@ -210,7 +210,7 @@ public class Transactions(Durability durability) : Journey(durability)
         Assert.That(() => transaction.Send(queue, Text("3")), Throws.InvalidOperationException);
         Assert.That(async () => await transaction.CommitAsync(), Throws.InvalidOperationException);
 
-        Assert.That(await Drain(queue), Is.EqualTo(["1"]).Or.EqualTo(["1", "2"]));
+        (await Receive(queue)).Ack();
         await Soon(committing);
         await Drain(queue);
         Assert.That(queue.GetSnapshot().Counts.Accepted, Is.EqualTo(2));
@@ -598,9 +598,8 @@ public class Transactions(Durability durability) : Journey(durability)
         Assert.That(async () => await transaction.CommitAsync(), Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.OutcomeUnknown)).EqualTo(true));
 
         Assert.That(async () => await Soon(waiting), Throws.InstanceOf<StoreException>());
-        await Soon(Broker.DisposeAsync());
-        Broker = await Open();
-        Assert.That(await Drain(Broker.GetQueue("orders")), Is.Empty, "it had been written");
+        queue = await Reopen();
+        Assert.That(await Drain(queue), Is.Empty, "it had been written");
     }
 
     [Test]

@@ -368,7 +368,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
     [TestCase(true)]
     public async Task WhateverElseAStoreThrowsTheOutcomeIsUnknown(bool oneByOne)
     {
-        Exception[] errors = [new InvalidOperationException("Oops."), new StoreException(StoreFault.Stopped, "Long dead."), new StoreException(StoreFault.Unreadable, "Damaged.")];
+        Exception[] errors = [new InvalidOperationException("Oops."), new StoreException(StoreFault.Unreadable, "Damaged.")];
         foreach (Exception error in errors)
         {
             var store = new ScriptedStore(commitBlocks) { Script = call => call.Works.Contains(0) ? null : oneByOne && call.Works.Length > 1 ? s_refusal : error };
@@ -387,6 +387,15 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
             Assert.That(outcome.InnerException, Is.SameAs(error));
             Assert.That((await Outcome(works[1]))!.OutcomeUnknown, Is.EqualTo(!oneByOne));
         }
+    }
+
+    [Test]
+    public async Task AStoreThatSaysItHadStoppedBeforeIsBelieved()
+    {
+        _store.Script = _ => new StoreException(StoreFault.Stopped, "Long dead.");
+
+        Assert.That((await Outcome(Enqueue(1)))!.OutcomeUnknown, Is.False);
+        Assert.That(Pipeline.Fault, Is.Not.Null);
     }
 
     // Where it runs
@@ -453,7 +462,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
     [Test]
     public async Task NoWorkIsForgottenHoweverSoonTheDisposalFollows()
     {
-        for (int round = 0; round < 60000; round++)
+        for (int round = 0; round < 1500; round++)
         {
             var store = new ScriptedStore(commitBlocks);
             var pipeline = new CommitPipeline(store, _scheduler, default);
