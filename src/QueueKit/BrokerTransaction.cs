@@ -318,7 +318,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
             return step.Verdict switch
             {
                 GateVerdict.Wait => false,
-                GateVerdict.Refuse => throw queue.FullException(waited: false),
+                GateVerdict.Refuse => throw QueueErrors.Full(queue.Name, queue.Options, waited: false),
                 _ => true,
             };
         }

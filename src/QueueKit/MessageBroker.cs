@@ -11,6 +11,8 @@ public sealed class MessageBroker : IAsyncDisposable
     // Guards which queues exist and how they point to each other; never taken together with a queue's own lock.
     private readonly Lock _lock = new();
     private readonly Dictionary<string, MessageQueue> _queues = new(StringComparer.Ordinal);
+    // Deletions whose commit is under way: who declares such a name again waits for the store's answer.
+    private readonly Dictionary<string, Task> _deletions = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<HandlerConsumer, bool> _consumers = new();
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly BrokerContext _context;
@@ -67,14 +69,23 @@ public sealed class MessageBroker : IAsyncDisposable
         options = options is null ? null : options with { };
         options?.Validate(name);
         ct.ThrowIfCancellationRequested();
-        MessageQueue queue;
-        Task? committed;
-        QueueOptions? previous;
-        lock (_lock)
+        MessageQueue? queue = null;
+        Task? committed = null;
+        QueueOptions? previous = null;
+        while (queue is null)
         {
-            ThrowIfClosed();
-            previous = _queues.TryGetValue(name, out MessageQueue? known) ? known.Conductor.Options : null;
-            queue = Declare(name, options, out committed);
+            Task? deletion;
+            lock (_lock)
+            {
+                ThrowIfClosed();
+                if (!_deletions.TryGetValue(name, out deletion))
+                {
+                    previous = _queues.TryGetValue(name, out MessageQueue? known) ? known.Conductor.Options : null;
+                    queue = Declare(name, options, out committed);
+                    break;
+                }
+            }
+            await deletion.ConfigureAwait(false);
         }
         if (committed is null)
             return queue;
@@ -88,7 +99,7 @@ public sealed class MessageBroker : IAsyncDisposable
             if (previous is null)
                 Forget(queue, error);
             else
-                queue.Conductor.Apply(previous);
+                queue.Conductor.Upkeep.Apply(previous);
             throw;
         }
         return queue;
@@ -112,24 +123,42 @@ public sealed class MessageBroker : IAsyncDisposable
     }
 
     /// <summary>Deletes a queue and everything in it; false if there is none of that name. Whoever waits on it gets a <see cref="QueueNotFoundException"/>.</summary>
-    /// <exception cref="StoreException">The store refused or failed.</exception>
+    /// <exception cref="StoreException">The store refused, and the queue is there again, or failed.</exception>
     public async ValueTask<bool> DeleteQueueAsync(string name, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(name);
         ct.ThrowIfCancellationRequested();
         MessageQueue? queue;
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         lock (_lock)
         {
             ThrowIfClosed();
             if (!_queues.Remove(name, out queue))
                 return false;
+            _deletions.Add(name, ended.Task);
         }
         queue.Conductor.Close(new QueueNotFoundException(name, $"Queue '{name}' has been deleted."), deleted: true);
-        queue.Conductor.LoseLeases();
+        queue.Conductor.Upkeep.LoseLeases();
         _context.Log.QueueDeleted(name);
-        if (queue.Conductor.IsDurable)
-            await _catalog.DeleteAsync(queue.Conductor).ConfigureAwait(false);
-        return true;
+        try
+        {
+            if (queue.Conductor.IsDurable)
+                await _catalog.DeleteAsync(queue.Conductor).ConfigureAwait(false);
+            return true;
+        }
+        catch (StoreException error) when (error.Fault == StoreFault.Refused)
+        {
+            queue.Conductor.Reopen();
+            lock (_lock)
+                _queues[name] = queue;
+            throw;
+        }
+        finally
+        {
+            lock (_lock)
+                _deletions.Remove(name);
+            ended.SetResult();
+        }
     }
 
     /// <summary>Begins a transaction over queues of this broker.</summary>
@@ -148,6 +177,8 @@ public sealed class MessageBroker : IAsyncDisposable
         HandlerConsumer.ExcuseCurrent();
         lock (_lock)
             _closing ??= CloseCoreAsync(ct);
+        foreach (HandlerConsumer consumer in _consumers.Keys)
+            consumer.BeginStop();
         return new ValueTask(_closing);
     }
 
@@ -180,7 +211,7 @@ public sealed class MessageBroker : IAsyncDisposable
             await foreach (QueueConductor conductor in _catalog.RecoverAsync(store, ct).ConfigureAwait(false))
             {
                 _queues.Add(conductor.Name, new MessageQueue(this, conductor));
-                messages += conductor.Snapshot().Messages;
+                messages += conductor.Upkeep.Snapshot().Messages;
             }
             _context.Log.Opened(provider.Description, _queues.Count, messages);
         }
@@ -191,7 +222,7 @@ public sealed class MessageBroker : IAsyncDisposable
             throw;
         }
         foreach (MessageQueue queue in _queues.Values)
-            queue.Conductor.Start();
+            queue.Conductor.Upkeep.Start();
         _ = WatchStoreAsync(_context.Pipeline!);
     }
 
@@ -203,7 +234,7 @@ public sealed class MessageBroker : IAsyncDisposable
         foreach (MessageQueue queue in Queues)
         {
             if (queue.Conductor.IsDurable)
-                queue.Conductor.StoreStopped(fault);
+                queue.Conductor.Upkeep.StoreStopped(fault);
         }
         _completion.TrySetException(fault);
         // Whoever does not watch Completion hears of it with the next call; an unobserved task must not be a second alarm.
@@ -245,7 +276,7 @@ public sealed class MessageBroker : IAsyncDisposable
         if (options == current)
             return null;
         RefuseUnsafeDeadLetters(queue.Name, options);
-        queue.Apply(options);
+        queue.Upkeep.Apply(options);
         _context.Log.QueueRedeclared(queue.Name, options);
         return _catalog.Update(queue, options);
     }
@@ -326,10 +357,11 @@ public sealed class MessageBroker : IAsyncDisposable
         MessageQueue[] queues = [.. Queues];
         foreach (MessageQueue queue in queues)
             queue.Conductor.Close(closed, deleted: false);
+        // Before the pipeline ends: a settle that comes later says that the lease is lost, one that came before is committed.
+        foreach (MessageQueue queue in queues)
+            queue.Conductor.Upkeep.LoseLeases();
         if (_context.Pipeline is { } pipeline)
             await pipeline.DisposeAsync().ConfigureAwait(false);
-        foreach (MessageQueue queue in queues)
-            queue.Conductor.LoseLeases();
         _context.Timer.Dispose();
         _context.Log.Closed();
         _completion.TrySetResult();

@@ -119,18 +119,18 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
 
     /// <summary>Removes every message that is ready or delayed; what is in flight or on its way into the store stays. Returns how many, once that is committed.</summary>
     /// <exception cref="StoreException">The store refused (the messages are back) or failed.</exception>
-    public ValueTask<long> PurgeAsync(CancellationToken ct = default) => Conductor.PurgeAsync(ct);
+    public ValueTask<long> PurgeAsync(CancellationToken ct = default) => Conductor.Upkeep.PurgeAsync(ct);
 
     /// <summary>Stops the flow in one direction or both until <see cref="Resume"/>; pausing twice is the same as once. Not remembered over a restart.</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="flow"/> has an unknown value.</exception>
-    public void Pause(QueueFlow flow) => Conductor.SetPaused(Valid(flow), paused: true);
+    public void Pause(QueueFlow flow) => Conductor.Upkeep.SetPaused(Valid(flow), paused: true);
 
     /// <summary>Lets it flow again.</summary>
     /// <inheritdoc cref="Pause" path="/exception"/>
-    public void Resume(QueueFlow flow) => Conductor.SetPaused(Valid(flow), paused: false);
+    public void Resume(QueueFlow flow) => Conductor.Upkeep.SetPaused(Valid(flow), paused: false);
 
     /// <summary>The queue at this instant.</summary>
-    public QueueSnapshot GetSnapshot() => Conductor.Snapshot();
+    public QueueSnapshot GetSnapshot() => Conductor.Upkeep.Snapshot();
 
     /// <inheritdoc/>
     public override string ToString() => $"queue '{Name}'";

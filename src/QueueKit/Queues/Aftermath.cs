@@ -21,6 +21,9 @@ internal ref struct Aftermath
     /// <summary>When the queue has to be looked at next.</summary>
     public long Deadline;
 
+    /// <summary>A wait whose deadline has not come yet, to be armed again.</summary>
+    public (IDeadlineTarget? Target, long Deadline) Rearm;
+
     public void Condemn(in QueuedMessage message, DeadLetterInfo info, bool evicted = false) =>
         (Condemned ??= []).Add(new CondemnedMessage(message, info, evicted));
 }
@@ -30,3 +33,6 @@ internal ref struct Aftermath
 /// <param name="Info">Why.</param>
 /// <param name="Evicted">Whether its place was already given to the newcomer that it made room for.</param>
 internal readonly record struct CondemnedMessage(QueuedMessage Message, DeadLetterInfo Info, bool Evicted);
+
+/// <summary>A step under a queue's lock: it may not block, throw or call user code; what follows goes into the aftermath.</summary>
+internal delegate void QueueStep<T>(QueueCore core, T argument, in Moment moment, ref Aftermath aftermath) where T : allows ref struct;

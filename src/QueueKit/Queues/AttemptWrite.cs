@@ -17,7 +17,7 @@ internal sealed class AttemptWrite : CommitWork
         _record = record;
     }
 
-    public override ICommitTarget Target => _queue;
+    public override ICommitTarget Target => _queue.Commits;
 
     public override void WriteTo(StoreBatch batch, ref long sequence) => batch.Put(AttemptsRecord.KeyOf(_queue.Id, _sequence), _record.Encode());
 

@@ -30,6 +30,19 @@ internal sealed class DeadLetters(BrokerContext broker)
         return true;
     }
 
+    /// <summary>Why a message was given up, as its dead letter tells it.</summary>
+    public static DeadLetterInfo Obituary(string queue, int? maxAttempts, in QueuedMessage message, DeadLetterReasons reason, Settlement settlement, DateTimeOffset now)
+    {
+        int attempts = message.History?.FailedAttempts ?? 0;
+        string description = reason switch
+        {
+            DeadLetterReasons.Rejected => settlement.Reason ?? "rejected",
+            DeadLetterReasons.AttemptsExhausted => $"{attempts} of {maxAttempts} attempts failed",
+            _ => "dropped as the oldest to make room",
+        };
+        return new DeadLetterInfo(queue, reason, description, settlement.Details, attempts, message.History?.LastError, message.Sequence, now);
+    }
+
     // Nobody awaits a move. If it fails the messages are back in their queue (or the store has stopped, which everybody hears of); it must not go unseen.
     private void Observe(Task move, QueueConductor source) => move.ContinueWith(
         static (task, state) =>

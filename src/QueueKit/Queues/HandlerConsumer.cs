@@ -165,7 +165,15 @@ internal sealed class HandlerConsumer : MessageConsumer
                     InFlightDelivery? delivery = owner._queue.TryTake(owner._consumer);
                     if (delivery is null)
                     {
-                        delivery = await owner._queue.WaitForDeliveryAsync(_receive).ConfigureAwait(false);
+                        try
+                        {
+                            delivery = await owner._queue.WaitForDeliveryAsync(_receive).ConfigureAwait(false);
+                        }
+                        catch (StoreException error) when (error.Fault == StoreFault.Refused)
+                        {
+                            // The deletion that goes before an at-most-once delivery: the message is back and comes again after a pause.
+                            continue;
+                        }
                         if (delivery is null)
                             break;
                         // Stopped, or timed out on a busy machine, between the hand-over and now: it has gone back or goes back now, free of charge.

@@ -21,6 +21,8 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
     private Exception? _error;
     private bool _isRented;
     private long _armedAt = long.MaxValue;
+    // Set while the timer knows it.
+    private DeadlineTimer? _timer;
 
     public PendingReceive() => Consumer = new Consumer(null);
 
@@ -77,8 +79,10 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
     {
         if (Cancellation.CanBeCanceled)
             _registration = Cancellation.UnsafeRegister(static self => ((PendingReceive)self!).Cancelled(), this);
-        if (Deadline != long.MaxValue && Deadline < Volatile.Read(ref _armedAt))
-            timer.Arm(this, Deadline);
+        if (Deadline == long.MaxValue)
+            return;
+        _timer = timer;
+        timer.Arm(this, Deadline);
     }
 
     /// <summary>Ends the wait; under the lock. The caller adds the receive to its wake list.</summary>
@@ -89,7 +93,7 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
         _error = error;
     }
 
-    void IDeadlineTarget.OnDeadline(long now) => _queue!.GiveUpReceive(this, now);
+    void IDeadlineTarget.OnDeadline(long now) => _queue!.Waits.GiveUpReceive(this, now);
 
     Delivery? IValueTaskSource<Delivery?>.GetResult(short token) => Finish(token);
 
@@ -119,7 +123,7 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
             _core.SetResult(_delivery);
     }
 
-    private void Cancelled() => _queue!.CancelReceive(this);
+    private void Cancelled() => _queue!.Waits.CancelReceive(this);
 
     private InFlightDelivery? Finish(short token)
     {
@@ -146,9 +150,12 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
             {
                 _isRented = false;
                 _core.Reset();
-                // One that the timer still knows is left to the collector.
-                if (Volatile.Read(ref _armedAt) == long.MaxValue)
+                // One that the timer calls, or is about to, is left to the collector.
+                if (_timer is null || _timer.Disarm(this))
+                {
+                    _timer = null;
                     Spare(this);
+                }
             }
         }
     }

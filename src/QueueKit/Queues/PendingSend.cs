@@ -23,6 +23,8 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     private SendReceipt _receipt;
     private Exception? _error;
     private long _armedAt = long.MaxValue;
+    // Set while the timer knows it.
+    private DeadlineTimer? _timer;
     private long _enqueuedAt;
     private long _firstSequence;
     private long[]? _scheduledTicks;
@@ -50,7 +52,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     /// <summary>Ready messages that leave in the same commit to make room; null for none.</summary>
     public List<QueuedMessage>? Victims => _victims;
 
-    public override ICommitTarget Target => _queue!;
+    public override ICommitTarget Target => _queue!.Commits;
 
     public ValueTask<SendReceipt> AsValueTask => new(this, _core.Version);
 
@@ -62,6 +64,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         send._queue = queue;
         send._single = message;
         send.Bytes = message.Size;
+        send.Encode();
         return send;
     }
 
@@ -71,6 +74,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         send._queue = queue;
         send._batch = batch;
         send.Bytes = bytes;
+        send.Encode();
         return send;
     }
 
@@ -84,10 +88,12 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         return send;
     }
 
-    /// <summary>Encodes for the store, on the sender's own thread.</summary>
-    public void Encode(FlushLevel level)
+    // On the sender's own thread: one bad message never hurts its neighbours in a batch.
+    private void Encode()
     {
-        Level = level;
+        if (!_queue!.IsDurable)
+            return;
+        Level = _queue.FlushLevel;
         if (_batch is null)
             _encodedSingle = MessageRecord.Encode(_single!);
         else
@@ -106,9 +112,11 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     public void Watch(DeadlineTimer timer)
     {
         if (Cancellation.CanBeCanceled)
-            _registration = Cancellation.UnsafeRegister(static self => ((PendingSend)self!)._queue!.CancelSend((PendingSend)self), this);
-        if (Deadline != long.MaxValue)
-            timer.Arm(this, Deadline);
+            _registration = Cancellation.UnsafeRegister(static self => ((PendingSend)self!)._queue!.Waits.CancelSend((PendingSend)self), this);
+        if (Deadline == long.MaxValue)
+            return;
+        _timer = timer;
+        timer.Arm(this, Deadline);
     }
 
     /// <summary>Admitted; under the lock. What is stamped now is what the store will hold.</summary>
@@ -180,11 +188,11 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         }
     }
 
-    public override void Refused(StoreException reason) => _queue!.SendNotCommitted(this, reason);
+    public override void Refused(StoreException reason) => _queue!.Commits.NotCommitted(this, reason);
 
-    public override void Failed(StoreException reason) => _queue!.SendNotCommitted(this, reason);
+    public override void Failed(StoreException reason) => _queue!.Commits.NotCommitted(this, reason);
 
-    void IDeadlineTarget.OnDeadline(long now) => _queue?.GiveUpSend(this, now);
+    void IDeadlineTarget.OnDeadline(long now) => _queue?.Waits.GiveUpSend(this, now);
 
     SendReceipt IValueTaskSource<SendReceipt>.GetResult(short token)
     {
@@ -224,9 +232,12 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         _firstSequence = 0;
         Deadline = long.MaxValue;
         Cancellation = default;
-        // One that the timer still knows is left to the collector.
-        if (Volatile.Read(ref _armedAt) == long.MaxValue)
+        // One that the timer calls, or is about to, is left to the collector.
+        if (_timer is null || _timer.Disarm(this))
+        {
+            _timer = null;
             Spare(this);
+        }
     }
 
     protected override void Run()

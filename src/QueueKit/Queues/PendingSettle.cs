@@ -38,7 +38,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
     /// <inheritdoc cref="Delivery"/>
     public PendingReceive? Receive { get; private set; }
 
-    public override ICommitTarget Target => _queue!;
+    public override ICommitTarget Target => _queue!.Commits;
 
     public ValueTask<SettleResult> AsValueTask => new(this, _core.Version);
 
@@ -65,9 +65,9 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
     /// <summary>It is done, or it failed; on the commit thread. The caller adds it to its wake list.</summary>
     public void Complete(StoreException? error) => _error = error;
 
-    public override void Refused(StoreException reason) => _queue!.SettleNotCommitted(this, reason);
+    public override void Refused(StoreException reason) => _queue!.Commits.NotCommitted(this, reason);
 
-    public override void Failed(StoreException reason) => _queue!.SettleNotCommitted(this, reason);
+    public override void Failed(StoreException reason) => _queue!.Commits.NotCommitted(this, reason);
 
     SettleResult IValueTaskSource<SettleResult>.GetResult(short token)
     {

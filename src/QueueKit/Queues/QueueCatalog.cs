@@ -119,7 +119,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
                     DeadLetter = decoded.DeadLetter,
                 };
                 // What is due already is delayed for no time: the first look at the clock makes it ready.
-                queue.Recover(
+                queue.Upkeep.Recover(
                     new QueuedMessage(decoded.Message, record.Key.Sequence, broker.Clock.ToMonotonic(decoded.EnqueuedAt, now), history),
                     hasFailed ? attempt.DueTicks : scheduled);
             }

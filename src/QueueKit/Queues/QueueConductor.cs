@@ -11,7 +11,7 @@ namespace QueueKit.Queues;
 /// One lock per queue, never two at once; never user code, I/O or await under it; one clock reading per hold.
 /// A transient queue never touches the pipeline: gate, ready and dispatch happen in one hold.
 /// </remarks>
-internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
+internal sealed class QueueConductor : IDeadlineTarget
 {
     private readonly Lock _lock = new();
     private readonly QueueCore _core;
@@ -21,7 +21,6 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     private AckStack _acks;
     private long _armedAt = long.MaxValue;
     private Exception? _closed;
-    private bool _isDeleted;
 
     public QueueConductor(BrokerContext broker, string name, uint id, QueueOptions options)
     {
@@ -33,6 +32,9 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         Durability = options.Durability;
         _pull = new Consumer(this);
         _core = new QueueCore(this, options);
+        Upkeep = new QueueUpkeep(this);
+        Waits = new QueueWaits(this);
+        Commits = new QueueCommits(this);
     }
 
     public string Name { get; }
@@ -49,7 +51,19 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     /// <summary>Writes the queue's own record, as long as the store does not have it; null once it has. For the pipeline's thread.</summary>
     public Action<StoreBatch>? WriteUnstoredRecord { get; set; }
 
+    /// <summary>Why the queue is no more, if it was deleted. Guarded by the lock.</summary>
+    public Exception? Deletion { get; private set; }
+
     public BrokerContext Broker => _broker;
+
+    /// <summary>What the store's answers mean to the queue.</summary>
+    public QueueCommits Commits { get; }
+
+    /// <summary>Waits that end without what they waited for.</summary>
+    public QueueWaits Waits { get; }
+
+    /// <summary>What is done to the queue as a whole.</summary>
+    public QueueUpkeep Upkeep { get; }
 
     public BrokerClock Clock => _broker.Clock;
 
@@ -76,7 +90,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             return ValueTask.FromCanceled<SendReceipt>(ct);
         RefuseOversized(message.Size, 1);
         if (IsDurable)
-            return SendPending(EncodedForStore(PendingSend.Rent(this, message)), mayWait, ct);
+            return SendPending(PendingSend.Rent(this, message), mayWait, ct);
 
         // The plain case: there is room, and nobody waits, so nothing follows.
         long sequence;
@@ -101,7 +115,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             ThrowIfClosed();
             Moment moment = Enter(ref aftermath);
             if (!_core.Gate.HasRoomNow(1, message.Size))
-                _core.BookAcks(ref _acks);
+                _core.Dispatcher.BookAcks(ref _acks);
             verdict = _core.Judge(1, message.Size, mayWait, moment, ref aftermath, out _);
             if (verdict == GateVerdict.Admit)
                 sequence = _core.AdmitTransient(message, moment, ref aftermath);
@@ -138,30 +152,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             if (first != 0)
                 return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, first, Durability.Transient));
         }
-        return SendPending(EncodedForStore(PendingSend.Rent(this, messages.ToArray(), bytes)), mayWait: true, ct);
-    }
-
-    /// <summary>Withdraws a send that waits for room; one that was admitted is left alone.</summary>
-    public void CancelSend(PendingSend send) => EndSend(send, static (send, _) => new OperationCanceledException("The send was cancelled while it waited for room; nothing was sent.", send.Cancellation), null);
-
-    /// <summary>Ends a send that has waited for room too long.</summary>
-    public void GiveUpSend(PendingSend send, long now) => EndSend(send, static (_, self) => self.FullException(waited: true), now);
-
-    /// <summary>The store did not take a send.</summary>
-    public void SendNotCommitted(PendingSend send, StoreException reason)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            // After a failure nobody knows what is stored: the messages are in no state of this process any more, and the queue delivers nothing.
-            if (reason.Fault == StoreFault.Refused)
-                _core.NotStored(send, moment, ref aftermath);
-            send.Fail(reason);
-            aftermath.Wakes.Add(send);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
+        return SendPending(PendingSend.Rent(this, messages.ToArray(), bytes), mayWait: true, ct);
     }
 
     // ---- Receive -----------------------------------------------------------------------------------------------------------
@@ -179,7 +170,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         {
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
-            delivery = _core.TryTake(_pull, LeaseState.Held, moment);
+            delivery = _core.Dispatcher.TryTake(_pull, LeaseState.Held, moment);
             if (delivery is null && maxWait != TimeSpan.Zero)
             {
                 receive = PendingReceive.Rent();
@@ -204,10 +195,10 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         {
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
-            taken = new InFlightDelivery[_core.CountUpTo(max - (first is null ? 0 : 1)) + (first is null ? 0 : 1)];
+            taken = new InFlightDelivery[_core.Dispatcher.CountUpTo(max - (first is null ? 0 : 1)) + (first is null ? 0 : 1)];
             if (first is not null)
                 taken[count++] = first;
-            count += _core.TakeMany(taken.AsSpan(count), _pull, moment);
+            count += _core.Dispatcher.TakeMany(taken.AsSpan(count), _pull, moment);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -230,7 +221,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
                 return null;
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
-            delivery = hand is null ? _core.TryTake(consumer, LeaseState.Held, moment) : _core.Fill(hand, consumer, moment);
+            delivery = hand is null ? _core.Dispatcher.TryTake(consumer, LeaseState.Held, moment) : _core.Dispatcher.Fill(hand, consumer, moment);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -250,7 +241,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             if (_closed is not null || receive.Consumer.IsClosed)
                 return new ValueTask<bool>(false);
             ThrowIfUnavailable();
-            if (_core.CanDeliver && receive.Consumer.HasFreePlace && !(receive.Consumer.AtMostOnce && IsDurable))
+            if (_core.Dispatcher.CanDeliver && receive.Consumer.HasFreePlace && !(receive.Consumer.AtMostOnce && IsDurable))
                 return new ValueTask<bool>(true);
             Moment moment = Enter(ref aftermath);
             BeginReceive(receive, null, moment, ct);
@@ -280,58 +271,32 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     }
 
     /// <summary>Ends a consumer: it gets nothing more, and its waits end with nothing.</summary>
-    public void CloseConsumer(Consumer consumer, Hand? hand = null)
+    public void CloseConsumer(Consumer consumer, Hand? hand = null) => Step((consumer, hand), static (core, x, in moment, ref aftermath) =>
     {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            if (consumer.IsClosed)
-                return;
-            Moment moment = Enter(ref aftermath);
-            _core.CloseConsumer(consumer, hand, ref aftermath);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
-    public void CancelReceive(PendingReceive receive) => EndReceive(receive, static receive => new OperationCanceledException("The receive was cancelled; no message was taken.", receive.Cancellation), null);
-
-    public void GiveUpReceive(PendingReceive receive, long now) => EndReceive(receive, static _ => null, now);
+        if (!x.consumer.IsClosed)
+            core.Dispatcher.CloseConsumer(x.consumer, x.hand, ref aftermath);
+    });
 
     /// <summary>Takes a delivery back, free of charge: it was never started, or its consumer is being stopped.</summary>
-    public void TakeBack(InFlightDelivery delivery)
+    public void TakeBack(InFlightDelivery delivery) => Step(delivery, static (core, delivery, in moment, ref aftermath) =>
     {
-        Aftermath aftermath = default;
-        lock (_lock)
+        if (core.Dispatcher.TryTakeBack(delivery))
         {
-            Moment moment = Enter(ref aftermath);
-            if (_core.TryTakeBack(delivery))
-            {
-                _core.PlaceReturned(delivery.Queued, moment, ref aftermath);
-            }
-            else if (delivery.TryMove(LeaseState.Held, LeaseState.Lost))
-            {
-                if (delivery.ExtrasIfAny is { } extras)
-                    aftermath.Wakes.Add(extras);
-                _core.End(delivery, DeliveryEnd.TakenBack, default, moment, ref aftermath);
-            }
-            Exit(moment, ref aftermath);
+            core.Dispatcher.PlaceReturned(delivery.Queued, moment, ref aftermath);
         }
-        Finish(ref aftermath);
-    }
+        else if (delivery.TryMove(LeaseState.Held, LeaseState.Lost))
+        {
+            if (delivery.ExtrasIfAny is { } extras)
+                aftermath.Wakes.Add(extras);
+            core.End(delivery, DeliveryEnd.TakenBack, default, moment, ref aftermath);
+        }
+    });
 
-    public void SetCredit(Consumer consumer, int credit)
+    public void SetCredit(Consumer consumer, int credit) => Step((consumer, credit), static (core, x, in moment, ref aftermath) =>
     {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            consumer.Credit = credit;
-            _core.CreditChanged(consumer);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
+        x.consumer.Credit = x.credit;
+        core.Dispatcher.CreditChanged(x.consumer);
+    });
 
     // ---- Settle ------------------------------------------------------------------------------------------------------------
 
@@ -347,31 +312,6 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             return pending.AsValueTask;
         // The other settlements write too: whatever this one gave to the pipeline lies before the mark.
         return result == SettleResult.Settled && IsDurable ? AfterCommitAsync(result) : new ValueTask<SettleResult>(result);
-    }
-
-    /// <summary>The store did not take a departure.</summary>
-    public void SettleNotCommitted(PendingSettle settle, StoreException reason)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            if (reason.Fault == StoreFault.Refused)
-            {
-                _core.Stay(settle.Message, moment, ref aftermath);
-                Log.SettleRefused(Name, settle.Message.Sequence, reason.Message);
-            }
-            if (settle.Receive is { } receive)
-            {
-                receive.Complete(null, reason);
-                aftermath.Wakes.Add(receive);
-            }
-            settle.Complete(reason);
-            if (settle.NeedsWake())
-                aftermath.Wakes.Add(settle);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
     }
 
     public bool ExtendLease(InFlightDelivery delivery, TimeSpan? by)
@@ -414,20 +354,6 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
 
     // ---- Transactions and dead letters: steps that hold a lease already -----------------------------------------------------
 
-    /// <summary>Runs a step of a <see cref="Transfer"/> under the lock.</summary>
-    public void Step(ITransferStep step)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            _core.BookAcks(ref _acks);
-            step.Take(_core, moment, ref aftermath);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
     /// <summary>Waits in line for the places of a transaction's messages, which are then kept for it.</summary>
     public ValueTask<SendReceipt> ReserveAsync(int messages, long bytes, CancellationToken ct) =>
         SendPending(PendingSend.RentReservation(this, messages, bytes), mayWait: true, ct);
@@ -457,176 +383,43 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         Finish(ref aftermath);
     }
 
-    // ---- Commits -----------------------------------------------------------------------------------------------------------
-
-    void ICommitTarget.Committed(ReadOnlySpan<CommitWork> run)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            foreach (CommitWork work in run)
-            {
-                switch (work)
-                {
-                    case PendingSend send:
-                        _core.Stored(send, moment, ref aftermath);
-                        if (_isDeleted)
-                            send.Fail(_closed!);
-                        else
-                            send.Accept(Durability);
-                        aftermath.Wakes.Add(send);
-                        break;
-                    case PendingSettle settle:
-                        _core.Departed(settle.Departure, settle.Message.Size);
-                        if (settle.Receive is { } receive)
-                        {
-                            receive.Complete(settle.Delivery);
-                            aftermath.Wakes.Add(receive);
-                        }
-                        settle.Complete(null);
-                        if (settle.NeedsWake())
-                            aftermath.Wakes.Add(settle);
-                        break;
-                }
-            }
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
     // ---- The whole ---------------------------------------------------------------------------------------------------------
 
-    public void Recover(in QueuedMessage message, long dueTicks)
+    /// <summary>Closes the queue to everybody: every wait ends, and every later call gets <paramref name="reason"/>. Leases stay until <see cref="QueueUpkeep.LoseLeases"/>.</summary>
+    public void Close(Exception reason, bool deleted) => Step((Self: this, reason, deleted), static (core, x, in moment, ref aftermath) =>
     {
-        lock (_lock)
-            _core.Recover(message, dueTicks);
-    }
+        if (x.Self._closed is not null)
+            return;
+        x.Self._closed = x.reason;
+        x.Self.Deletion = x.deleted ? x.reason : null;
+        core.Dispatcher.TakeBackSetAside();
+        // A receiver hears of the end by false; a single receive has to be told why.
+        core.EndWaits(x.reason, receive => receive.IsSignal ? null : x.reason, ref aftermath);
+    });
 
-    /// <summary>Looks at the clock for the first time, after recovery.</summary>
-    public void Start()
+    /// <summary>The store refused the deletion: the queue is open again, with what was in it.</summary>
+    public void Reopen() => Step(this, static (core, self, in moment, ref aftermath) =>
+    {
+        self._closed = null;
+        self.Deletion = null;
+    });
+
+    /// <summary>Runs a rare step under the lock: the four beats around <paramref name="step"/>, with every ack booked before it.</summary>
+    public void Step<T>(T argument, QueueStep<T> step) where T : allows ref struct
     {
         Aftermath aftermath = default;
         lock (_lock)
         {
             Moment moment = Enter(ref aftermath);
+            _core.Dispatcher.BookAcks(ref _acks);
+            step(_core, argument, moment, ref aftermath);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
     }
 
-    public void Apply(QueueOptions options)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            _core.Apply(options);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
-    public void SetPaused(QueueFlow flow, bool paused)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            ThrowIfClosed();
-            Moment moment = Enter(ref aftermath);
-            if ((flow & QueueFlow.Sending) != 0)
-                _core.Gate.IsPaused = paused;
-            if ((flow & QueueFlow.Receiving) != 0)
-                _core.IsReceivingPaused = paused;
-            if (_core.IsReceivingPaused)
-                _core.TakeBackSetAside();
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
-    public async ValueTask<long> PurgeAsync(CancellationToken ct)
-    {
-        ct.ThrowIfCancellationRequested();
-        List<WaitingMessage> purged;
-        Task? committed = null;
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            ThrowIfUnavailable();
-            Moment moment = Enter(ref aftermath);
-            purged = _core.TakeAllWaiting();
-            if (IsDurable)
-                committed = EnqueuePurge(purged);
-            else
-                _core.Purged(purged);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-        if (committed is not null)
-            await committed.ConfigureAwait(false);
-        return purged.Count;
-    }
-
-    public QueueSnapshot Snapshot()
-    {
-        QueueSnapshot snapshot;
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            _core.BookAcks(ref _acks);
-            snapshot = _core.Snapshot(moment);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-        return snapshot;
-    }
-
-    /// <summary>Closes the queue to everybody: every wait ends, and every later call gets <paramref name="reason"/>. Leases stay until <see cref="LoseLeases"/>.</summary>
-    public void Close(Exception reason, bool deleted)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            if (_closed is not null)
-                return;
-            Moment moment = Enter(ref aftermath);
-            _closed = reason;
-            _isDeleted = deleted;
-            _core.TakeBackSetAside();
-            // A receiver hears of the end by false; a single receive has to be told why.
-            _core.EndWaits(reason, receive => receive.IsSignal ? null : reason, ref aftermath);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
-    /// <summary>The store has stopped: whoever waits on a durable queue is told.</summary>
-    public void StoreStopped(StoreException fault)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            _core.TakeBackSetAside();
-            _core.EndWaits(fault, _ => fault, ref aftermath);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
-    public void LoseLeases()
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            _core.LoseAllLeases(ref aftermath);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
+    /// <summary>Runs a step of a <see cref="Transfer"/>.</summary>
+    public void Step(ITransferStep step) => Step(step, static (core, step, in moment, ref aftermath) => step.Take(core, moment, ref aftermath));
 
     // ---- The beats ---------------------------------------------------------------------------------------------------------
 
@@ -634,10 +427,10 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private Moment Enter(ref Aftermath aftermath)
     {
-        _core.AssertInvariants();
+        _core.Audit.AssertInvariants();
         var moment = new Moment(Clock.Now, Clock);
         if (!_acks.IsEmpty)
-            _core.BookAcks(_acks.TakeAll());
+            _core.Dispatcher.BookAcks(_acks.TakeAll());
         return moment;
     }
 
@@ -649,7 +442,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         if (!aftermath.Commits.IsEmpty)
             aftermath.Commits.EnqueueTo(_broker.Pipeline!);
         aftermath.Deadline = _core.NextDeadline(moment);
-        _core.AssertInvariants();
+        _core.Audit.AssertInvariants();
     }
 
     // Third and fourth beat, with the lock released: wake whoever has something to do.
@@ -658,6 +451,8 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     {
         if (aftermath.Deadline < Volatile.Read(ref _armedAt))
             _broker.Timer.Arm(this, aftermath.Deadline);
+        if (aftermath.Rearm.Target is { } target)
+            _broker.Timer.Arm(target, aftermath.Rearm.Deadline);
         if (!aftermath.Wakes.IsEmpty)
             aftermath.Wakes.ScheduleOn(_broker.Scheduler);
         if (aftermath.DropsBegan)
@@ -675,26 +470,19 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         lock (_lock)
         {
             if (IsStoreStopped && delivery.State == LeaseState.Held)
-                throw Again(_broker.Pipeline!.Fault!);
+                throw QueueErrors.Again(_broker.Pipeline!.Fault!);
             if (!delivery.TryMove(LeaseState.Held, LeaseState.Settled))
                 return delivery.Stale;
             Moment moment = Enter(ref aftermath);
             if (settlement.Kind == SettlementKind.Ack)
                 _core.Ack(delivery, awaited, ref aftermath, out pending);
             else
-                _core.End(delivery, EndOf(settlement), settlement, moment, ref aftermath);
+                _core.End(delivery, RedeliveryPolicy.EndOf(settlement), settlement, moment, ref aftermath);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
         return SettleResult.Settled;
     }
-
-    public static DeliveryEnd EndOf(Settlement settlement) => settlement.Kind switch
-    {
-        SettlementKind.Nack => DeliveryEnd.Failed,
-        SettlementKind.Release => DeliveryEnd.Released,
-        _ => DeliveryEnd.Rejected,
-    };
 
     private SettleResult AckTransient(InFlightDelivery delivery)
     {
@@ -714,7 +502,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         lock (_lock)
         {
             Moment moment = Enter(ref aftermath);
-            _core.BookAcks(ref _acks);
+            _core.Dispatcher.BookAcks(ref _acks);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -724,13 +512,6 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
     {
         await new AwaitedWork(FlushLevel, write: null).EnqueueTo(_broker.Pipeline!, _broker.Scheduler).ConfigureAwait(false);
         return result;
-    }
-
-    private PendingSend EncodedForStore(PendingSend send)
-    {
-        if (IsDurable)
-            send.Encode(FlushLevel);
-        return send;
     }
 
     private ValueTask<SendReceipt> SendPending(PendingSend send, bool mayWait, CancellationToken ct)
@@ -743,7 +524,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
             if (!_core.Gate.HasRoomNow(send.MessageCount, send.Bytes))
-                _core.BookAcks(ref _acks);
+                _core.Dispatcher.BookAcks(ref _acks);
             verdict = _core.Judge(send.MessageCount, send.Bytes, mayWait, moment, ref aftermath, out List<QueuedMessage>? victims);
             if (verdict == GateVerdict.Admit)
                 _core.Admit(send, victims, moment, ref aftermath);
@@ -768,7 +549,7 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
         _core.Gate.Join(send);
         // An ack may have come between the booking at the door and the joining, and have seen nobody in line: see AckTransient.
         Interlocked.MemoryBarrier();
-        _core.BookAcks(ref _acks);
+        _core.Dispatcher.BookAcks(ref _acks);
     }
 
     private ValueTask<SendReceipt> Answer(GateVerdict verdict, PendingSend? waiting, bool mayWait)
@@ -782,130 +563,40 @@ internal sealed class QueueConductor : ICommitTarget, IDeadlineTarget
             case GateVerdict.Drop:
                 return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Dropped));
             default:
-                return mayWait ? ValueTask.FromException<SendReceipt>(FullException(waited: false)) : new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Refused));
+                return mayWait ? ValueTask.FromException<SendReceipt>(QueueErrors.Full(Name, _core.Options, waited: false)) : new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Refused));
         }
     }
 
     private void BeginReceive(PendingReceive receive, TimeSpan? maxWait, in Moment moment, CancellationToken ct)
     {
         receive.Begin(this, maxWait is { } span && span.Ticks < long.MaxValue - moment.Now ? moment.Now + span.Ticks : long.MaxValue, ct);
-        _core.Wait(receive);
+        _core.Dispatcher.Wait(receive);
     }
-
-    private void EndSend(PendingSend send, Func<PendingSend, QueueConductor, Exception> reason, long? now)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            if (!send.IsWaiting)
-                return;
-            Moment moment = Enter(ref aftermath);
-            // Booking acks at the door may just have let it in.
-            if (send.IsWaiting && (now is null || send.Deadline <= now))
-            {
-                _core.Gate.Leave(send);
-                if (now is not null)
-                    _core.Counts.Refused += send.MessageCount;
-                send.Fail(reason(send, this));
-                aftermath.Wakes.Add(send);
-            }
-            else if (send.IsWaiting)
-            {
-                _broker.Timer.Arm(send, send.Deadline);
-            }
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
-    private void EndReceive(PendingReceive receive, Func<PendingReceive, Exception?> reason, long? now)
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            if (!receive.IsWaiting)
-                return;
-            Moment moment = Enter(ref aftermath);
-            if (receive.IsWaiting && (now is null || receive.Deadline <= now))
-            {
-                _core.StopWaiting(receive);
-                receive.Complete(null, reason(receive));
-                aftermath.Wakes.Add(receive);
-            }
-            else if (receive.IsWaiting && receive.Deadline != long.MaxValue)
-            {
-                _broker.Timer.Arm(receive, receive.Deadline);
-            }
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
-
-    private Task EnqueuePurge(List<WaitingMessage> purged) => new AwaitedWork(
-        FlushLevel,
-        batch =>
-        {
-            foreach (WaitingMessage waiting in purged)
-                QueueCore.WriteRemoval(batch, Id, waiting.Message);
-        },
-        committed: () => Step(new PurgeStep(purged, done: true)),
-        notCommitted: reason =>
-        {
-            // After a failure nobody knows what is stored, and the queue delivers nothing any more.
-            if (reason.Fault == StoreFault.Refused)
-                Step(new PurgeStep(purged, done: false));
-        }).EnqueueTo(_broker.Pipeline!, _broker.Scheduler);
 
     public void RefuseOversized(long bytes, int messages)
     {
         OverflowGate gate = _core.Gate;
         if (bytes > gate.MaxBytes || messages > gate.MaxMessages || (messages == 1 && bytes > _broker.MaxMessageBytes))
-            ThrowOversized(bytes, messages);
-    }
-
-    private void ThrowOversized(long bytes, int messages)
-    {
-        QueueOptions options = _core.Options;
-        if (messages == 1 && bytes > _broker.MaxMessageBytes)
-        {
-            throw new MessageTooLargeException(
-                $"The message has {bytes:N0} bytes; at most {_broker.MaxMessageBytes:N0} are allowed. Raise MessageBrokerOptions.MaxMessageBytes (the store may set a limit of its own), or send a reference to the data.", bytes, _broker.MaxMessageBytes);
-        }
-        string what = messages == 1 ? "The message" : $"The batch of {messages:N0} messages";
-        if (bytes > options.MaxBytes)
-            throw new MessageTooLargeException($"{what} has {bytes:N0} bytes; queue '{Name}' holds at most {options.MaxBytes:N0} in all (QueueOptions.MaxBytes), so it could never fit. Send less at once, or raise the limit.", bytes, options.MaxBytes.Value);
-        if (messages > options.MaxMessages)
-            throw new MessageTooLargeException($"{what} can never fit: queue '{Name}' holds at most {options.MaxMessages:N0} messages (QueueOptions.MaxMessages). Send less at once, or raise the limit.", messages, options.MaxMessages.Value);
-    }
-
-    public QueueFullException FullException(bool waited)
-    {
-        QueueOptions options = _core.Options;
-        string limits = $"{(options.MaxMessages is { } messages ? $"{messages:N0} messages" : "any number of messages")}, {(options.MaxBytes is { } bytes ? $"{bytes:N0} bytes" : "any number of bytes")}";
-        return new QueueFullException(Name, waited
-            ? $"Queue '{Name}' had no room within {options.BackpressureTimeout} (limits: {limits}). Nothing was sent. Send again later, add consumers, or choose another overflow policy."
-            : $"Queue '{Name}' is full (limits: {limits}) and its policy is to reject. Nothing was sent. Send again later, add consumers, or choose another overflow policy.");
+            throw QueueErrors.Oversized(Name, _core.Options, _broker.MaxMessageBytes, bytes, messages);
     }
 
     private void ThrowIfClosed()
     {
         if (_closed is not null)
-            throw Again(_closed);
+            throw QueueErrors.Again(_closed);
+    }
+
+    /// <summary>Throws what every call on a closed queue gets.</summary>
+    public void EnsureOpen()
+    {
+        lock (_lock)
+            ThrowIfClosed();
     }
 
     private void ThrowIfUnavailable()
     {
         ThrowIfClosed();
         if (IsStoreStopped)
-            throw Again(_broker.Pipeline!.Fault!);
+            throw QueueErrors.Again(_broker.Pipeline!.Fault!);
     }
-
-    // An exception object of its own for each caller: its stack trace belongs to the one who gets it.
-    private static Exception Again(Exception reason) => reason switch
-    {
-        QueueNotFoundException deleted => new QueueNotFoundException(deleted.QueueName!, deleted.Message),
-        ObjectDisposedException => new ObjectDisposedException(nameof(MessageBroker), "The broker is closed."),
-        StoreException fault => new StoreException(fault.Fault, fault.Message, fault.Path, fault),
-        _ => reason,
-    };
 }

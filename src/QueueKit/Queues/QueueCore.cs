@@ -1,63 +1,47 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using QueueKit.Stores;
 
 namespace QueueKit.Queues;
 
-/// <summary>A queue as data: its parts, and the moves of messages between them. No lock, no I/O, no clock: <see cref="QueueConductor"/> holds the lock, and what is to follow is left in an <see cref="Aftermath"/>.</summary>
+/// <summary>A queue as data: what comes in, what becomes of it, and when; who gets it is the <see cref="Queues.Dispatcher"/>'s part. No lock, no I/O, no clock: <see cref="QueueConductor"/> holds the lock, and what is to follow is left in an <see cref="Aftermath"/>.</summary>
 /// <remarks>
-/// Invariants, checked by <see cref="AssertInvariants"/>:
+/// Invariants, checked by <see cref="QueueAudit.AssertInvariants"/>:
 /// (1) the gate's messages and bytes are the sums over storing, ready, delayed, in flight and leaving: every admitted message is in exactly one state;
 /// (2) if a message is ready and receiving is not paused, no consumer with a free place waits;
 /// (3) a sender waits only if there is no room for the first in line, or sending is paused;
-/// (4) nothing is ready, delayed or in flight in a state of less than zero.
+/// (4) no state holds less than nothing.
 /// </remarks>
 internal sealed class QueueCore
 {
-    // How long a message whose move to the dead-letter queue the store refused waits for the next try.
-    private static readonly TimeSpan s_moveRetryPause = TimeSpan.FromSeconds(1);
+    /// <summary>How long a message whose move to the dead-letter queue, or whose at-most-once deletion, the store refused waits for the next try.</summary>
+    public static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(1);
 
     // Drops with shorter pauses between them are one burst, logged once.
     private static readonly TimeSpan s_dropPause = TimeSpan.FromSeconds(10);
 
     private readonly QueueConductor _conductor;
-    private readonly LaneScheduler _ready = new();
+    private readonly QueueBooks _books = new();
     private readonly DelayedMessages _delayed = new();
-    private readonly InFlightTable _inFlight = new();
-    private readonly ConsumerRing _consumers = new();
     private readonly bool _isDeadLetterQueue;
-    private List<Hand>? _hands;
-    private bool _mayHaveSetAside;
-    private Tally _storing;
-    private Tally _leaving;
-    // Victims that are moved to the dead-letter queue: their places are the newcomers' already, so the gate does not count them.
-    private Tally _evicting;
     private long _lastSequence;
-    private long _leaseTicks;
     private long _maxLeaseTicks;
     private long _lastDropAt = long.MinValue / 2;
 
     public QueueCore(QueueConductor conductor, QueueOptions options)
     {
         _conductor = conductor;
+        Dispatcher = new Dispatcher(conductor, _books);
+        Audit = new QueueAudit(conductor, _books, Dispatcher, _delayed);
         _isDeadLetterQueue = QueueOptions.IsDeadLetterName(conductor.Name);
         Options = options;
         Apply(options);
     }
 
-    // A field, not a property: counted in place.
-    public QueueCounters Counts;
-
+    public ref QueueCounters Counts => ref _books.Counts;
+    public OverflowGate Gate => _books.Gate;
+    public Dispatcher Dispatcher { get; }
+    public QueueAudit Audit { get; }
     public QueueOptions Options { get; private set; }
-
-    public OverflowGate Gate { get; } = new();
-
-    public bool IsReceivingPaused { get; set; }
-
-    public bool HasReady => !_ready.IsEmpty;
-
-    /// <summary>Whether a receive could have a message at once.</summary>
-    public bool CanDeliver => !_ready.IsEmpty && !IsReceivingPaused;
 
     public static StoreKey KeyOf(uint queue, byte priority, long dueTicks, long sequence) =>
         new(dueTicks == 0 ? StoreKind.Message : StoreKind.Parked, queue, (byte)(Message.MaxPriority - priority), 0, dueTicks, sequence);
@@ -80,7 +64,7 @@ internal sealed class QueueCore
         Gate.Policy = options.Overflow;
         Gate.MaxMessages = options.MaxMessages ?? long.MaxValue;
         Gate.MaxBytes = options.MaxBytes ?? long.MaxValue;
-        _leaseTicks = options.LeaseDuration.Ticks;
+        Dispatcher.LeaseTicks = options.LeaseDuration.Ticks;
         // Half of all time is longer than anybody waits, and can be added to now.
         _maxLeaseTicks = Math.Min(options.MaxLeaseDuration.Ticks, long.MaxValue / 2);
     }
@@ -99,9 +83,9 @@ internal sealed class QueueCore
     {
         victims = null;
         // What is set aside is ready: it can be the oldest, and make room.
-        if (_mayHaveSetAside && Gate.Policy == OverflowPolicy.DropOldest && !Gate.HasRoom(messages, bytes))
-            TakeBackSetAside();
-        GateVerdict verdict = Gate.Judge(messages, bytes, mayWait, _ready.Count, _ready.Bytes);
+        if (Gate.Policy == OverflowPolicy.DropOldest && !Gate.HasRoom(messages, bytes))
+            Dispatcher.TakeBackSetAside();
+        GateVerdict verdict = Gate.Judge(messages, bytes, mayWait, Dispatcher.Ready.Count, Dispatcher.Ready.Bytes);
         if (verdict is GateVerdict.Evict or GateVerdict.Drop)
             NoteDrop(moment, ref aftermath);
         if (verdict == GateVerdict.Evict)
@@ -122,20 +106,20 @@ internal sealed class QueueCore
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public long TryAppend(Message message, long now)
     {
-        AssertInvariants();
-        if (message.HasProperties || !_consumers.IsEmpty || !Gate.HasRoomNow(1, message.Body.Length))
+        Audit.AssertInvariants();
+        if (message.HasProperties || !Dispatcher.Consumers.IsEmpty || !Gate.HasRoomNow(1, message.Body.Length))
             return 0;
         Gate.Take(1, message.Body.Length);
         Counts.Accepted++;
-        _ready.Append(new QueuedMessage(message, ++_lastSequence, now));
+        Dispatcher.Ready.Append(new QueuedMessage(message, ++_lastSequence, now));
         return _lastSequence;
     }
 
     /// <summary>The same for a batch; 0 if one of its messages is not plain.</summary>
     public long TryAppendAll(ReadOnlySpan<Message> messages, long bytes, long now)
     {
-        AssertInvariants();
-        if (!_consumers.IsEmpty || !Gate.HasRoomNow(messages.Length, bytes))
+        Audit.AssertInvariants();
+        if (!Dispatcher.Consumers.IsEmpty || !Gate.HasRoomNow(messages.Length, bytes))
             return 0;
         foreach (Message message in messages)
         {
@@ -146,7 +130,7 @@ internal sealed class QueueCore
         Gate.Take(messages.Length, bytes);
         Counts.Accepted += messages.Length;
         foreach (Message message in messages)
-            _ready.Append(new QueuedMessage(message, ++_lastSequence, now));
+            Dispatcher.Ready.Append(new QueuedMessage(message, ++_lastSequence, now));
         return first;
     }
 
@@ -160,7 +144,7 @@ internal sealed class QueueCore
         if (message.IsScheduled)
             PlaceScheduled(new QueuedMessage(message, sequence, moment.Now, new MessageHistory { ScheduledTicks = DueTicksOf(message, moment) }), moment, ref aftermath);
         else
-            PlaceNew(new QueuedMessage(message, sequence, moment.Now), moment, ref aftermath);
+            Dispatcher.PlaceNew(new QueuedMessage(message, sequence, moment.Now), moment, ref aftermath);
         return sequence;
     }
 
@@ -172,14 +156,14 @@ internal sealed class QueueCore
         send.Admit(moment, victims);
         if (send.IsReservation)
         {
-            _storing.Add(send.Bytes, send.MessageCount);
+            _books.Storing.Add(send.Bytes, send.MessageCount);
             send.Accept(Durability.Default);
             aftermath.Wakes.Add(send);
             return;
         }
         if (_conductor.IsDurable)
         {
-            _storing.Add(send.Bytes, send.MessageCount);
+            _books.Storing.Add(send.Bytes, send.MessageCount);
             aftermath.Commits.Add(send);
             return;
         }
@@ -195,10 +179,10 @@ internal sealed class QueueCore
     public void ComeToRest(in Moment moment, ref Aftermath aftermath)
     {
         // An at-most-once hand-over frees the place at once, which lets the next sender in, and so on.
-        while (Gate.WaitingCount != 0 || !_consumers.IsEmpty)
+        while (Gate.WaitingCount != 0 || !Dispatcher.Consumers.IsEmpty)
         {
             AdmitWaiting(moment, ref aftermath);
-            Serve(moment, ref aftermath);
+            Dispatcher.Serve(moment, ref aftermath);
             if (Gate.NextAdmissible() is null)
                 return;
         }
@@ -216,14 +200,14 @@ internal sealed class QueueCore
     /// <summary>The store has the messages of a send: they become ready, or delayed, and its victims are gone.</summary>
     public void Stored(PendingSend send, in Moment moment, ref Aftermath aftermath)
     {
-        _storing.Remove(send.Bytes, send.MessageCount);
+        _books.Storing.Remove(send.Bytes, send.MessageCount);
         PlaceAll(send, moment, ref aftermath);
     }
 
     /// <summary>The store does not have them: the places are free again, and the victims are back in theirs.</summary>
     public void NotStored(PendingSend send, in Moment moment, ref Aftermath aftermath)
     {
-        _storing.Remove(send.Bytes, send.MessageCount);
+        _books.Storing.Remove(send.Bytes, send.MessageCount);
         Gate.GiveBack(send.MessageCount, send.Bytes);
         Counts.Accepted -= send.MessageCount;
         if (send.Victims is { } victims)
@@ -238,20 +222,20 @@ internal sealed class QueueCore
     {
         Gate.Take(messages, bytes);
         Counts.Accepted += messages;
-        _storing.Add(bytes, messages);
+        _books.Storing.Add(bytes, messages);
     }
 
     /// <summary>The messages of such a step are there: ready, or delayed.</summary>
     public void PlaceEntitled(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
     {
-        _storing.Remove(message.Size);
+        _books.Storing.Remove(message.Size);
         Place(message, moment, ref aftermath);
     }
 
     /// <summary>They are not: the places are free again.</summary>
     public void GiveBackEntitled(long messages, long bytes)
     {
-        _storing.Remove(bytes, messages);
+        _books.Storing.Remove(bytes, messages);
         Gate.GiveBack(messages, bytes);
         Counts.Accepted -= messages;
     }
@@ -266,222 +250,65 @@ internal sealed class QueueCore
         if (dueTicks != 0)
             _delayed.Add(message, dueTicks);
         else
-            _ready.Insert(message);
+            Dispatcher.Ready.Insert(message);
     }
 
     // ---- Out: dispatch -----------------------------------------------------------------------------------------------------
 
-    /// <summary>Takes the next message for a consumer that asks for it.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public InFlightDelivery? TryTake(Consumer consumer, LeaseState state, in Moment moment)
-    {
-        if (IsReceivingPaused || !consumer.HasFreePlace || !TryTakeNext(out QueuedMessage message))
-            return null;
-        return HandOut(message, consumer, state, moment);
-    }
-
-    public void Wait(PendingReceive receive) => _consumers.Wait(receive);
-
-    public void StopWaiting(PendingReceive receive) => _consumers.Leave(receive);
-
-    public void CloseConsumer(Consumer consumer, Hand? hand, ref Aftermath aftermath)
-    {
-        consumer.IsClosed = true;
-        if (hand is { IsRegistered: true })
-        {
-            TakeBackSetAside();
-            LetGo(hand);
-            _hands!.Remove(hand);
-        }
-        while (consumer.IsWaiting)
-        {
-            PendingReceive receive = consumer.FirstWaiting;
-            _consumers.Leave(receive);
-            receive.Complete(null);
-            aftermath.Wakes.Add(receive);
-        }
-    }
-
-    /// <summary>Pairs what is ready with who waits, in turn.</summary>
-    private void Serve(in Moment moment, ref Aftermath aftermath)
-    {
-        while (!_consumers.IsEmpty && !IsReceivingPaused && TryTakeNext(out QueuedMessage message))
-            ServeNext(message, moment, ref aftermath);
-    }
-
-    /// <summary>A consumer's credit has changed.</summary>
-    public void CreditChanged(Consumer consumer) => _consumers.Refresh(consumer);
-
-    /// <summary>Fills a receiver's empty hand: one message is handed over, a few more are set aside.</summary>
-    public InFlightDelivery? Fill(Hand hand, Consumer consumer, in Moment moment)
-    {
-        if (!hand.IsRegistered)
-        {
-            hand.IsRegistered = true;
-            (_hands ??= []).Add(hand);
-        }
-        LetGo(hand);
-        int count = Hand.CountFor(_ready.Count);
-        long deadline = moment.Now + LeaseOf(consumer);
-        InFlightDelivery? first = TryTake(consumer, LeaseState.Held, moment);
-        if (first is null)
-            return null;
-        hand.Add(first);
-        hand.Next();
-        for (int i = 1; i < count && _ready.TryTake(out QueuedMessage message); i++)
-        {
-            _mayHaveSetAside = true;
-            hand.Add(HandOutUntil(deadline, message, consumer, LeaseState.Offered, moment.Now));
-        }
-        return first;
-    }
-
-    /// <summary>Brings the books up to date with every ack that was decided without the lock.</summary>
-    public void BookAcks(ref AckStack stack)
-    {
-        BookAcks(stack.TakeAll());
-        if (_hands is null)
-            return;
-        foreach (Hand hand in _hands)
-            BookAcksOf(hand);
-    }
-
-    // Acks of what is still out go to the stack from now on. An ack swaps the state and then looks whether it is in a hand; here it is the
-    // other way round, with a fence between: so one of the two sees the other, and if both do, the table lets only one of them book.
-    private void LetGo(Hand hand)
-    {
-        if (hand.Deliveries.IsEmpty)
-            return;
-        foreach (InFlightDelivery? delivery in hand.Deliveries)
-            delivery!.IsInHand = false;
-        Interlocked.MemoryBarrier();
-        BookAcksOf(hand);
-        hand.Clear();
-    }
-
-    private void BookAcksOf(Hand hand)
-    {
-        foreach (InFlightDelivery? delivery in hand.Deliveries)
-        {
-            if (delivery!.State == LeaseState.Settled && _inFlight.Remove(delivery))
-                Acked(delivery.Size);
-        }
-    }
-
-    /// <summary>Takes everything back that is set aside: something goes before it, or the flow stops.</summary>
-    public void TakeBackSetAside()
-    {
-        while (_mayHaveSetAside && TryTakeBack(out QueuedMessage message))
-            _ready.Insert(message);
-    }
-
-    /// <summary>Takes a delivery back that nobody has seen: as if it had never been offered.</summary>
-    public bool TryTakeBack(InFlightDelivery offered)
-    {
-        if (!offered.TryMove(LeaseState.Offered, LeaseState.Lost))
-            return false;
-        TakeFromConsumer(offered);
-        Counts.Delivered--;
-        if (offered.IsRedelivered)
-            Counts.Redelivered--;
-        return true;
-    }
-
-    // The oldest message that is set aside for anybody.
-    private bool TryTakeBack(out QueuedMessage message)
-    {
-        while (true)
-        {
-            InFlightDelivery? oldest = null;
-            foreach (Hand hand in _hands!)
-            {
-                if (hand.FirstOffered() is { } first && (oldest is null || first.Sequence < oldest.Sequence))
-                    oldest = first;
-            }
-            if (oldest is null)
-            {
-                _mayHaveSetAside = false;
-                message = default;
-                return false;
-            }
-            if (TryTakeBack(oldest))
-            {
-                message = oldest.Queued;
-                return true;
-            }
-        }
-    }
-
-    private bool TryTakeNext(out QueuedMessage message) => _ready.TryTake(out message) || (_mayHaveSetAside && TryTakeBack(out message));
-
     // ---- Settle ------------------------------------------------------------------------------------------------------------
-
-    /// <summary>Books acks that were decided without the lock.</summary>
-    public void BookAcks(InFlightDelivery? acked)
-    {
-        while (acked is not null)
-        {
-            InFlightDelivery? next = acked.NextAcked;
-            acked.NextAcked = null;
-            // One that timed out in the books in the meantime has been booked there.
-            if (_inFlight.Remove(acked))
-                Acked(acked.Size);
-            acked = next;
-        }
-    }
 
     /// <summary>Books an ack of a transient queue on the spot.</summary>
     public void AckTransient(InFlightDelivery delivery)
     {
-        TakeFromConsumer(delivery);
-        Acked(delivery.Size);
+        Dispatcher.TakeFromConsumer(delivery);
+        Dispatcher.Acked(delivery.Size);
     }
 
     /// <summary>Books an ack on the spot.</summary>
     public void Ack(InFlightDelivery delivery, bool awaited, ref Aftermath aftermath, out PendingSettle? pending)
     {
-        TakeFromConsumer(delivery);
+        Dispatcher.TakeFromConsumer(delivery);
         pending = Depart(delivery.Queued, Departure.Acked, awaited, ref aftermath);
     }
 
     /// <summary>Takes a delivery that a transaction settles out of the table; the message is leaving until the commit.</summary>
     public void BeginLeave(InFlightDelivery delivery)
     {
-        TakeFromConsumer(delivery);
-        _leaving.Add(delivery.Size);
+        Dispatcher.TakeFromConsumer(delivery);
+        _books.Leaving.Add(delivery.Size);
     }
 
     /// <summary>The transaction was refused: the delivery is its consumer's again, and nothing has been counted.</summary>
     public void UndoLeave(InFlightDelivery delivery, DeliveryEnd? end, in Moment moment)
     {
-        _leaving.Remove(delivery.Size);
+        _books.Leaving.Remove(delivery.Size);
         Counts.Nacked -= end == DeliveryEnd.Failed ? 1 : 0;
         Counts.Released -= end == DeliveryEnd.Released ? 1 : 0;
         delivery.Unsettle();
         if (delivery.IsCounted)
         {
             delivery.Consumer.Unsettled++;
-            _consumers.Refresh(delivery.Consumer);
+            Dispatcher.Consumers.Refresh(delivery.Consumer);
         }
-        long deadline = delivery.Deadline > moment.Now ? delivery.Deadline : Math.Min(moment.Now + LeaseOf(delivery.Consumer), delivery.StartedAt + _maxLeaseTicks);
-        _inFlight.Add(delivery, deadline, plain: false);
+        long deadline = delivery.Deadline > moment.Now ? delivery.Deadline : Math.Min(moment.Now + Dispatcher.LeaseOf(delivery.Consumer), delivery.StartedAt + _maxLeaseTicks);
+        Dispatcher.InFlight.Add(delivery, deadline, plain: false);
     }
 
     /// <summary>A message that was leaving is gone.</summary>
     public void Left(long size)
     {
-        _leaving.Remove(size);
+        _books.Leaving.Remove(size);
         Gate.GiveBack(1, size);
     }
 
     /// <summary>A message that was leaving stays: back to its place.</summary>
     public void Stay(in QueuedMessage message, in Moment moment, ref Aftermath aftermath, TimeSpan delay = default)
     {
-        _leaving.Remove(message.Size);
+        _books.Leaving.Remove(message.Size);
         if (delay == default)
-            PlaceReturned(Marked(message), moment, ref aftermath);
+            Dispatcher.PlaceReturned(message.AsDelivered(), moment, ref aftermath);
         else
-            _delayed.Add(Marked(message), moment.UtcTicksAfter(delay));
+            _delayed.Add(message.AsDelivered(), moment.UtcTicksAfter(delay));
     }
 
     /// <summary>A victim of <see cref="OverflowPolicy.DropOldest"/> stays after all, because the store did not take the newcomer.</summary>
@@ -489,7 +316,7 @@ internal sealed class QueueCore
     {
         Counts.Dropped--;
         Gate.Take(1, victim.Size);
-        PlaceReturned(victim, moment, ref aftermath);
+        Dispatcher.PlaceReturned(victim, moment, ref aftermath);
     }
 
     /// <summary>A message is in the dead-letter queue.</summary>
@@ -497,7 +324,7 @@ internal sealed class QueueCore
     {
         Counts.DeadLettered++;
         if (condemned.Evicted)
-            _evicting.Remove(condemned.Message.Size);
+            _books.Evicting.Remove(condemned.Message.Size);
         else
             Left(condemned.Message.Size);
     }
@@ -507,11 +334,11 @@ internal sealed class QueueCore
     {
         if (condemned.Evicted)
         {
-            _evicting.Remove(condemned.Message.Size);
+            _books.Evicting.Remove(condemned.Message.Size);
             Gate.Take(1, condemned.Message.Size);
-            _leaving.Add(condemned.Message.Size);
+            _books.Leaving.Add(condemned.Message.Size);
         }
-        Stay(condemned.Message, moment, ref aftermath, s_moveRetryPause);
+        Stay(condemned.Message, moment, ref aftermath, RefusalPause);
     }
 
     /// <summary>The commit of a departure is through.</summary>
@@ -527,7 +354,7 @@ internal sealed class QueueCore
     /// <summary>Ends a delivery without an ack: decides what becomes of the message and does it.</summary>
     public void End(InFlightDelivery delivery, DeliveryEnd end, Settlement settlement, in Moment moment, ref Aftermath aftermath)
     {
-        TakeFromConsumer(delivery);
+        Dispatcher.TakeFromConsumer(delivery);
         RedeliveryDecision decision = Decide(delivery, end, settlement, out QueuedMessage message);
         switch (decision.Fate)
         {
@@ -535,7 +362,7 @@ internal sealed class QueueCore
                 Redeliver(message, decision.Delay, end, moment, ref aftermath);
                 break;
             case Fate.DeadLetter:
-                _leaving.Add(message.Size);
+                _books.Leaving.Add(message.Size);
                 aftermath.Condemn(message, Obituary(message, decision.Reason, settlement, moment));
                 break;
             default:
@@ -544,37 +371,27 @@ internal sealed class QueueCore
         }
     }
 
-    /// <summary>Counts a delivery that ends without an ack into its message's history and decides; moves nothing.</summary>
+    /// <summary>Counts a delivery that ends without an ack, in the books and in its message's history, and decides; moves nothing.</summary>
+    /// <param name="delivery">The delivery.</param>
+    /// <param name="end">How it ends.</param>
+    /// <param name="settlement">What its consumer said, if it said anything.</param>
+    /// <param name="message">The message with its history brought up to date.</param>
+    /// <param name="mayBeUndone">Whether the history as it was is still needed.</param>
     public RedeliveryDecision Decide(InFlightDelivery delivery, DeliveryEnd end, Settlement settlement, out QueuedMessage message, bool mayBeUndone = false)
     {
         QueuedMessage queued = delivery.Queued;
-        message = Marked(mayBeUndone && queued.History is { } known ? queued.With(known.Copy()) : queued);
+        message = (mayBeUndone && queued.History is { } known ? queued.With(known.Copy()) : queued).AsDelivered();
         MessageHistory history = message.History!;
-        switch (end)
-        {
-            case DeliveryEnd.Failed:
-                Counts.Nacked++;
-                history.FailedAttempts++;
-                history.Releases = 0;
-                history.LastError = Describe(settlement.Error) ?? history.LastError;
-                break;
-            case DeliveryEnd.TimedOut:
-                Counts.LeasesLost++;
-                history.FailedAttempts++;
-                history.Releases = 0;
-                break;
-            case DeliveryEnd.Rejected:
-                history.Releases++;
-                break;
-            default:
-                Counts.Released++;
-                history.Releases += end == DeliveryEnd.Released ? 1 : 0;
-                break;
-        }
+        history.Count(end, settlement.Error);
+        Counts.Count(end);
         // A dead letter that its queue would have to discard has come to the end of the line, whatever that queue is called.
         bool isEndOfTheLine = _isDeadLetterQueue || (history.DeadLetter is not null && Options.DeadLetterOn == DeadLetterReasons.None);
         return RedeliveryPolicy.Decide(Options, isEndOfTheLine, end, settlement.Delay, history, message.Sequence);
     }
+
+    /// <summary>Why a message is given up, for whoever reads its dead letter.</summary>
+    public DeadLetterInfo Obituary(in QueuedMessage message, DeadLetterReasons reason, Settlement settlement, in Moment moment) =>
+        DeadLetters.Obituary(_conductor.Name, Options.MaxAttempts, message, reason, settlement, moment.Utc);
 
     /// <summary>Puts a message whose delivery ended back: at once, or after a delay; a failed attempt goes on record.</summary>
     public void Redeliver(in QueuedMessage message, TimeSpan delay, DeliveryEnd end, in Moment moment, ref Aftermath aftermath)
@@ -589,19 +406,7 @@ internal sealed class QueueCore
         if (dueTicks != 0)
             _delayed.Add(message, dueTicks);
         else
-            PlaceReturned(message, moment, ref aftermath);
-    }
-
-    public DeadLetterInfo Obituary(in QueuedMessage message, DeadLetterReasons reason, Settlement settlement, in Moment moment)
-    {
-        int attempts = message.History?.FailedAttempts ?? 0;
-        string description = reason switch
-        {
-            DeadLetterReasons.Rejected => settlement.Reason ?? "rejected",
-            DeadLetterReasons.AttemptsExhausted => $"{attempts} of {Options.MaxAttempts} attempts failed",
-            _ => "dropped as the oldest to make room",
-        };
-        return new DeadLetterInfo(_conductor.Name, reason, description, settlement.Details, attempts, message.History?.LastError, message.Sequence, moment.Utc);
+            Dispatcher.PlaceReturned(message, moment, ref aftermath);
     }
 
     /// <summary>Prolongs a lease; false if it is not the consumer's any more.</summary>
@@ -610,7 +415,7 @@ internal sealed class QueueCore
         if (delivery.State != LeaseState.Held || delivery.Place == InFlightPlace.None)
             return false;
         delivery.HasEarlyDeadline = false;
-        _inFlight.Prolong(delivery, Math.Min(moment.Now + Math.Min(by?.Ticks ?? LeaseOf(delivery.Consumer), _maxLeaseTicks), delivery.StartedAt + _maxLeaseTicks));
+        Dispatcher.InFlight.Prolong(delivery, Math.Min(moment.Now + Math.Min(by?.Ticks ?? Dispatcher.LeaseOf(delivery.Consumer), _maxLeaseTicks), delivery.StartedAt + _maxLeaseTicks));
         return true;
     }
 
@@ -619,34 +424,34 @@ internal sealed class QueueCore
     /// <summary>Ends every lease whose time is up: exact, wherever the delivery stands.</summary>
     public void Expire(in Moment moment, ref Aftermath aftermath)
     {
-        while (_inFlight.Earliest is { } delivery && delivery.Deadline <= moment.Now)
+        while (Dispatcher.InFlight.Earliest is { } delivery && delivery.Deadline <= moment.Now)
         {
             LeaseState state = delivery.State;
             long lastDeadline = delivery.StartedAt + _maxLeaseTicks;
             if (state == LeaseState.Held && delivery.HasEarlyDeadline)
             {
                 delivery.HasEarlyDeadline = false;
-                _inFlight.Prolong(delivery, delivery.StartedAt + LeaseOf(delivery.Consumer));
+                Dispatcher.InFlight.Prolong(delivery, delivery.StartedAt + Dispatcher.LeaseOf(delivery.Consumer));
             }
             else if (state == LeaseState.Settled)
             {
                 // Acked a moment ago, not yet booked: booked here, and skipped when its turn on the stack comes.
-                _inFlight.Remove(delivery);
-                Acked(delivery.Size);
+                Dispatcher.InFlight.Remove(delivery);
+                Dispatcher.Acked(delivery.Size);
             }
             else if (state == LeaseState.Committing)
             {
                 // Its transaction is past the point of return and takes it out in a moment.
-                _inFlight.Prolong(delivery, moment.Now + TimeSpan.TicksPerSecond);
+                Dispatcher.InFlight.Prolong(delivery, moment.Now + TimeSpan.TicksPerSecond);
             }
             else if (moment.Now < lastDeadline && (state == LeaseState.Frozen || (state == LeaseState.Held && delivery.Consumer.RenewsLeases)))
             {
-                _inFlight.Prolong(delivery, Math.Min(moment.Now + LeaseOf(delivery.Consumer), lastDeadline));
+                Dispatcher.InFlight.Prolong(delivery, Math.Min(moment.Now + Dispatcher.LeaseOf(delivery.Consumer), lastDeadline));
             }
             else if (state == LeaseState.Offered)
             {
-                if (TryTakeBack(delivery))
-                    PlaceReturned(delivery.Queued, moment, ref aftermath);
+                if (Dispatcher.TryTakeBack(delivery))
+                    Dispatcher.PlaceReturned(delivery.Queued, moment, ref aftermath);
             }
             else if (delivery.TryMove(state, LeaseState.Lost))
             {
@@ -661,13 +466,13 @@ internal sealed class QueueCore
     public void MakeDue(long utcTicks, in Moment moment, ref Aftermath aftermath)
     {
         while (_delayed.TryTakeDue(utcTicks, out QueuedMessage message))
-            PlaceReturned(message, moment, ref aftermath);
+            Dispatcher.PlaceReturned(message, moment, ref aftermath);
     }
 
     /// <summary>When the queue has to be looked at next. The wall clock may jump, so a wait for it is cut at a minute.</summary>
     public long NextDeadline(in Moment moment)
     {
-        long next = _inFlight.Earliest?.Deadline ?? long.MaxValue;
+        long next = Dispatcher.InFlight.Earliest?.Deadline ?? long.MaxValue;
         if (_delayed.EarliestDueTicks is { } due)
             next = Math.Min(next, moment.Now + Math.Clamp(due - moment.Utc.UtcTicks, 0, TimeSpan.TicksPerMinute));
         return next;
@@ -678,12 +483,12 @@ internal sealed class QueueCore
     /// <summary>Takes everything ready and delayed out; it is leaving.</summary>
     public List<WaitingMessage> TakeAllWaiting()
     {
-        TakeBackSetAside();
-        var taken = new List<WaitingMessage>((int)Math.Min(int.MaxValue, _ready.Count + _delayed.Count));
+        Dispatcher.TakeBackSetAside();
+        var taken = new List<WaitingMessage>((int)Math.Min(int.MaxValue, Dispatcher.Ready.Count + _delayed.Count));
         long dueTicks = 0;
-        while (_ready.TryTake(out QueuedMessage message) || _delayed.TryTakeFirst(out message, out dueTicks))
+        while (Dispatcher.Ready.TryTake(out QueuedMessage message) || _delayed.TryTakeFirst(out message, out dueTicks))
         {
-            _leaving.Add(message.Size);
+            _books.Leaving.Add(message.Size);
             taken.Add(new WaitingMessage(message, dueTicks));
         }
         return taken;
@@ -699,11 +504,11 @@ internal sealed class QueueCore
     /// <summary>The store refused the purge: the message waits on, as if nothing had been.</summary>
     public void NotPurged(in WaitingMessage waiting, in Moment moment, ref Aftermath aftermath)
     {
-        _leaving.Remove(waiting.Message.Size);
+        _books.Leaving.Remove(waiting.Message.Size);
         if (waiting.DueTicks != 0)
             _delayed.Add(waiting.Message, waiting.DueTicks);
         else
-            PlaceReturned(waiting.Message, moment, ref aftermath);
+            Dispatcher.PlaceReturned(waiting.Message, moment, ref aftermath);
     }
 
     /// <summary>Ends all waits, of senders and receivers, with the same error; or, without one, receives with nothing.</summary>
@@ -715,105 +520,12 @@ internal sealed class QueueCore
             send.Fail(forSenders);
             aftermath.Wakes.Add(send);
         }
-        while (_consumers.AnyWaiting is { } receive)
+        while (Dispatcher.Consumers.AnyWaiting is { } receive)
         {
-            _consumers.Leave(receive);
+            Dispatcher.Consumers.Leave(receive);
             receive.Complete(null, forReceivers(receive));
             aftermath.Wakes.Add(receive);
         }
-    }
-
-    /// <summary>Takes every lease away: the broker closes, or the queue is deleted. The messages stay in the books as ready, and nobody gets them.</summary>
-    public void LoseAllLeases(ref Aftermath aftermath)
-    {
-        var committing = new List<InFlightDelivery>();
-        while (_inFlight.Earliest is { } delivery)
-        {
-            LeaseState state = delivery.State;
-            if (state == LeaseState.Committing)
-            {
-                // Its transaction is past the point of return and takes it out in a moment.
-                _inFlight.Remove(delivery);
-                committing.Add(delivery);
-            }
-            else if (state == LeaseState.Settled)
-            {
-                _inFlight.Remove(delivery);
-                Acked(delivery.Size);
-            }
-            else if (delivery.TryMove(state, LeaseState.Lost))
-            {
-                if (delivery.ExtrasIfAny is { } extras)
-                    aftermath.Wakes.Add(extras);
-                TakeFromConsumer(delivery);
-                _ready.Insert(Marked(delivery.Queued));
-            }
-        }
-        committing.ForEach(delivery => _inFlight.Add(delivery, delivery.Deadline, plain: false));
-    }
-
-    private Tally CountOf(MessageState state) => state switch
-    {
-        MessageState.Storing => _storing,
-        MessageState.Ready => new Tally { Messages = _ready.Count, Bytes = _ready.Bytes },
-        MessageState.Delayed => new Tally { Messages = _delayed.Count, Bytes = _delayed.Bytes },
-        MessageState.InFlight => new Tally { Messages = _inFlight.Count, Bytes = _inFlight.Bytes },
-        _ => _leaving,
-    };
-
-    public QueueSnapshot Snapshot(in Moment moment)
-    {
-        long now = moment.Now;
-        // What is set aside is in the table, and ready to everybody else.
-        Tally setAside = default;
-        long redelivered = 0;
-        foreach (Hand hand in _mayHaveSetAside ? _hands! : [])
-        {
-            foreach (InFlightDelivery? delivery in hand.Deliveries)
-            {
-                if (delivery!.State != LeaseState.Offered)
-                    continue;
-                setAside.Add(delivery.Size);
-                redelivered += delivery.IsRedelivered ? 1 : 0;
-            }
-        }
-        StateSnapshot Of(MessageState state, long? since = null) =>
-            new(CountOf(state).Messages, CountOf(state).Bytes, since is { } start ? TimeSpan.FromTicks(Math.Max(0, now - start)) : null);
-        static StateSnapshot Shift(StateSnapshot state, Tally by, int sign) =>
-            state with { Messages = state.Messages + sign * by.Messages, Bytes = state.Bytes + sign * by.Bytes };
-        return new QueueSnapshot
-        {
-            Name = _conductor.Name,
-            Durability = Options.Durability,
-            Messages = Gate.Messages,
-            Bytes = Gate.Bytes,
-            PeakMessages = Gate.PeakMessages,
-            Storing = Of(MessageState.Storing),
-            Ready = Shift(Of(MessageState.Ready, _ready.OldestEnqueuedAt()), setAside, 1),
-            Delayed = Of(MessageState.Delayed, _delayed.OldestEnqueuedAt()),
-            InFlight = Shift(Of(MessageState.InFlight, _inFlight.OldestHandOver()), setAside, -1),
-            Leaving = Of(MessageState.Leaving),
-            WaitingSenders = Gate.WaitingCount,
-            WaitingReceivers = _consumers.WaitingCount,
-            Overshoot = Gate.Overshoot,
-            Paused = (Gate.IsPaused ? QueueFlow.Sending : 0) | (IsReceivingPaused ? QueueFlow.Receiving : 0),
-            Counts = Counts.ToCounts() with { Delivered = Counts.Delivered - setAside.Messages, Redelivered = Counts.Redelivered - redelivered },
-        };
-    }
-
-    [Conditional("DEBUG")]
-    public void AssertInvariants()
-    {
-        Tally sum = default;
-        foreach (MessageState state in Enum.GetValues<MessageState>())
-            sum.Add(CountOf(state).Bytes, CountOf(state).Messages);
-        Debug.Assert(Gate.Messages == sum.Messages, "Every admitted message is in exactly one state.");
-        Debug.Assert(Gate.Bytes == sum.Bytes, "The bytes of the gate are those of the states.");
-        Debug.Assert(_consumers.IsEmpty || _ready.IsEmpty || IsReceivingPaused, "No consumer with a free place waits while a message is ready.");
-        Debug.Assert(Gate.NextAdmissible() is null, "No sender waits while there is room for the first in line.");
-        Debug.Assert(_storing is { Messages: >= 0, Bytes: >= 0 } && _leaving is { Messages: >= 0, Bytes: >= 0 } && _evicting is { Messages: >= 0, Bytes: >= 0 }, "No state holds less than nothing.");
-        Debug.Assert(Counts.Recovered + Counts.Accepted == Counts.Acked + Counts.DeadLettered + Counts.Discarded + Counts.Dropped + Counts.Purged + Gate.Messages + _evicting.Messages,
-            "What was accepted is settled, dropped, purged or still here.");
     }
 
     // ---- Moves -------------------------------------------------------------------------------------------------------------
@@ -829,7 +541,7 @@ internal sealed class QueueCore
         if (message.History is { ScheduledTicks: not 0 })
             PlaceScheduled(message, moment, ref aftermath);
         else
-            PlaceNew(message, moment, ref aftermath);
+            Dispatcher.PlaceNew(message, moment, ref aftermath);
     }
 
     private void PlaceScheduled(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
@@ -838,109 +550,7 @@ internal sealed class QueueCore
         if (due > moment.Utc.UtcTicks)
             _delayed.Add(message, due);
         else
-            PlaceReturned(message, moment, ref aftermath);
-    }
-
-    // Younger than all others: to the consumer whose turn it is, or to the end of its lane.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void PlaceNew(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
-    {
-        if (_mayHaveSetAside && message.Band != 0)
-            TakeBackSetAside();
-        if (_consumers.IsEmpty || IsReceivingPaused)
-            _ready.Append(message);
-        else
-            ServeNext(message, moment, ref aftermath);
-    }
-
-    public void PlaceReturned(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
-    {
-        // It may go before what is set aside.
-        TakeBackSetAside();
-        if (_consumers.IsEmpty || IsReceivingPaused || !_ready.IsEmpty)
-            _ready.Insert(message);
-        else
-            ServeNext(message, moment, ref aftermath);
-    }
-
-    private void ServeNext(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
-    {
-        PendingReceive receive = _consumers.Next;
-        Consumer consumer = receive.Consumer;
-        if (consumer.AtMostOnce && _conductor.IsDurable)
-        {
-            _consumers.Served(receive);
-            // The deletion first, then the hand-over: the receive waits for the commit, and no token withdraws it any more.
-            CountDelivery(message);
-            _leaving.Add(message.Size);
-            receive.Complete(null);
-            var delivery = new InFlightDelivery(message, consumer.Identity, LeaseState.Settled, moment.Now);
-            aftermath.Commits.Add(PendingSettle.Rent(_conductor, _conductor.FlushLevel, message, Departure.HandedOver).For(delivery, receive));
-            return;
-        }
-        // The credit it takes decides whether its consumer stays in the ring.
-        InFlightDelivery handedOut = HandOut(message, consumer, LeaseState.Offered, moment);
-        _consumers.Served(receive);
-        receive.Complete(handedOut);
-        aftermath.Wakes.Add(receive);
-    }
-
-    private InFlightDelivery HandOut(in QueuedMessage message, Consumer consumer, LeaseState state, in Moment moment)
-    {
-        CountDelivery(message);
-        if (consumer.AtMostOnce)
-        {
-            Acked(message.Size);
-            return new InFlightDelivery(message, consumer.Identity, LeaseState.Settled, moment.Now);
-        }
-        if (consumer.CountsUnsettled)
-            consumer.Unsettled++;
-        var delivery = new InFlightDelivery(message, consumer.Identity, state, moment.Now);
-        _inFlight.Add(delivery, moment.Now + LeaseOf(consumer), consumer.HasPlainLease);
-        return delivery;
-    }
-
-    // The plain case, in a row: neither credit nor at most once.
-    private InFlightDelivery HandOutUntil(long deadline, in QueuedMessage message, Consumer consumer, LeaseState state, long now)
-    {
-        CountDelivery(message);
-        var delivery = new InFlightDelivery(message, consumer, state, now);
-        _inFlight.Add(delivery, deadline, consumer.HasPlainLease);
-        return delivery;
-    }
-
-    /// <summary>Takes what is ready, up to the length of <paramref name="into"/>, for single receives; returns how many.</summary>
-    public int TakeMany(Span<InFlightDelivery> into, Consumer consumer, in Moment moment)
-    {
-        if (IsReceivingPaused)
-            return 0;
-        long deadline = moment.Now + LeaseOf(consumer);
-        int taken = 0;
-        while (taken < into.Length && TryTakeNext(out QueuedMessage message))
-            into[taken++] = HandOutUntil(deadline, message, consumer, LeaseState.Held, moment.Now);
-        return taken;
-    }
-
-    /// <summary>How many messages could be taken at most, for the size of an array.</summary>
-    public int CountUpTo(int max) => (int)Math.Min(max, _ready.Count + (_mayHaveSetAside ? max : 0));
-
-    private void CountDelivery(in QueuedMessage message)
-    {
-        Counts.Delivered++;
-        if (message.History is { Delivered: true })
-            Counts.Redelivered++;
-    }
-
-    private void TakeFromConsumer(InFlightDelivery delivery)
-    {
-        _inFlight.Remove(delivery);
-        Consumer consumer = delivery.Consumer;
-        if (delivery.IsCounted)
-        {
-            consumer.Unsettled--;
-            // If it waits it is served at the end of the lock hold, when this delivery's own message has found its place.
-            _consumers.Refresh(consumer);
-        }
+            Dispatcher.PlaceReturned(message, moment, ref aftermath);
     }
 
     private PendingSettle? Depart(in QueuedMessage message, Departure departure, bool awaited, ref Aftermath aftermath)
@@ -954,16 +564,10 @@ internal sealed class QueueCore
                 Counts.Acked++;
             return null;
         }
-        _leaving.Add(message.Size);
+        _books.Leaving.Add(message.Size);
         PendingSettle settle = PendingSettle.Rent(_conductor, _conductor.FlushLevel, message, departure, awaited);
         aftermath.Commits.Add(settle);
         return settle;
-    }
-
-    private void Acked(long size)
-    {
-        Gate.GiveBack(1, size);
-        Counts.Acked++;
     }
 
     // The oldest ready messages of the lowest band leave until there is room. Their places are the newcomer's from now on.
@@ -971,12 +575,12 @@ internal sealed class QueueCore
     {
         bool keep = (Options.DeadLetterOn & DeadLetterReasons.Overflow) != 0;
         var victims = new List<QueuedMessage>();
-        while (!Gate.HasRoom(messages, bytes) && _ready.TryTakeVictim(out QueuedMessage victim))
+        while (!Gate.HasRoom(messages, bytes) && Dispatcher.Ready.TryTakeVictim(out QueuedMessage victim))
         {
             Gate.GiveBack(1, victim.Size);
             if (keep)
             {
-                _evicting.Add(victim.Size);
+                _books.Evicting.Add(victim.Size);
                 aftermath.Condemn(victim, Obituary(victim, DeadLetterReasons.Overflow, default, moment), evicted: true);
                 continue;
             }
@@ -987,26 +591,9 @@ internal sealed class QueueCore
         return victims;
     }
 
-    private long LeaseOf(Consumer consumer) => consumer.HasPlainLease ? _leaseTicks : consumer.OwnLeaseTicks;
-
     private void NoteDrop(in Moment moment, ref Aftermath aftermath)
     {
         aftermath.DropsBegan |= moment.Now - _lastDropAt > s_dropPause.Ticks;
         _lastDropAt = moment.Now;
-    }
-
-    private static QueuedMessage Marked(in QueuedMessage message)
-    {
-        QueuedMessage marked = message.History is null ? message.With(new MessageHistory()) : message;
-        marked.History!.Delivered = true;
-        return marked;
-    }
-
-    private static string? Describe(Exception? error)
-    {
-        if (error is null)
-            return null;
-        string text = $"{error.GetType().FullName}: {error.Message}";
-        return text.Length <= Settlement.MaxTextLength ? text : text[..Settlement.MaxTextLength];
     }
 }

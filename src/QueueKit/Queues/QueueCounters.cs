@@ -19,6 +19,23 @@ internal struct QueueCounters
     public long Purged;
     public long Waited;
 
+    /// <summary>Counts a delivery that ended without an ack.</summary>
+    public void Count(DeliveryEnd end)
+    {
+        switch (end)
+        {
+            case DeliveryEnd.Failed:
+                Nacked++;
+                break;
+            case DeliveryEnd.TimedOut:
+                LeasesLost++;
+                break;
+            case DeliveryEnd.Released or DeliveryEnd.TakenBack:
+                Released++;
+                break;
+        }
+    }
+
     public readonly QueueCounts ToCounts() => new()
     {
         Recovered = Recovered,

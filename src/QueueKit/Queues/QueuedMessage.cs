@@ -19,34 +19,15 @@ internal readonly struct QueuedMessage(Message message, long sequence, long enqu
     public long Size => Message.Size;
 
     public QueuedMessage With(MessageHistory history) => new(Message, Sequence, EnqueuedAt, history);
+
+    /// <summary>The message as one that was handed out before.</summary>
+    public QueuedMessage AsDelivered()
+    {
+        QueuedMessage delivered = History is null ? With(new MessageHistory()) : this;
+        delivered.History!.Delivered = true;
+        return delivered;
+    }
 }
 
 /// <summary>A message that nobody has, and the time it waits for, in UTC ticks; 0 if it is ready.</summary>
 internal readonly record struct WaitingMessage(QueuedMessage Message, long DueTicks);
-
-/// <summary>What has happened to a message that is not fresh any more. Changed only by whoever holds the message, under the queue's lock.</summary>
-internal sealed class MessageHistory
-{
-    /// <summary>Whether it was handed out before.</summary>
-    public bool Delivered { get; set; }
-
-    /// <summary>Attempts that started and failed.</summary>
-    public int FailedAttempts { get; set; }
-
-    /// <summary>Releases since the last attempt that failed: what the pause for endless releases goes by.</summary>
-    public int Releases { get; set; }
-
-    /// <summary>Type and message of the last exception.</summary>
-    public string? LastError { get; set; }
-
-    /// <summary>Where it comes from, in a queue of dead letters.</summary>
-    public DeadLetterInfo? DeadLetter { get; set; }
-
-    /// <summary>Of a message with a due time of its own: that time, in UTC ticks, which is part of its key in a store. Otherwise 0.</summary>
-    public long ScheduledTicks { get; set; }
-
-    /// <summary>Whether the store has, or is about to get, a record of the attempts, which must go with the message.</summary>
-    public bool IsStored { get; set; }
-
-    public MessageHistory Copy() => (MessageHistory)MemberwiseClone();
-}

@@ -61,6 +61,14 @@ internal static class RedeliveryPolicy
         }
     }
 
+    /// <summary>How a delivery ends that is settled in another way than by an ack.</summary>
+    public static DeliveryEnd EndOf(Settlement settlement) => settlement.Kind switch
+    {
+        SettlementKind.Nack => DeliveryEnd.Failed,
+        SettlementKind.Release => DeliveryEnd.Released,
+        _ => DeliveryEnd.Rejected,
+    };
+
     private static RedeliveryDecision GiveUp(QueueOptions options, DeadLetterReasons reason) =>
         new((options.DeadLetterOn & reason) != 0 ? Fate.DeadLetter : Fate.Discard, default, reason);
 }

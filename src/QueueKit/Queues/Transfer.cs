@@ -293,7 +293,7 @@ internal sealed class LeaveStep(InFlightDelivery delivery, Settlement settlement
             Result = new Exit(delivery.Queue, delivery.Queued, ExitKind.Acked) { Delivery = delivery };
             return;
         }
-        DeliveryEnd end = QueueConductor.EndOf(settlement);
+        DeliveryEnd end = RedeliveryPolicy.EndOf(settlement);
         RedeliveryDecision decision = core.Decide(delivery, end, settlement, out QueuedMessage message, mayBeUndone: true);
         switch (decision.Fate)
         {

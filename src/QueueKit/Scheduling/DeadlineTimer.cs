@@ -18,11 +18,16 @@ internal sealed class DeadlineTimer : IDisposable
     // System timers refuse spans above 49.7 days; waking once a day costs nothing.
     private static readonly long LongestSpan = TimeSpan.FromDays(1).Ticks;
 
+    // Fewer entries than this are not worth sweeping.
+    private const int FewEntries = 64;
+
     private readonly Lock _lock = new();
+    // With entries that nobody waits for any more, of targets that were disarmed or armed anew: their time is not the noted one.
     private readonly PriorityQueue<IDeadlineTarget, long> _targets = new();
     private readonly BrokerClock _clock;
     private readonly ITimer _timer;
     private long _timerAt = long.MaxValue;
+    private int _armed;
     private bool _disposed;
 
     public DeadlineTimer(BrokerClock clock)
@@ -44,10 +49,27 @@ internal sealed class DeadlineTimer : IDisposable
         {
             if (_disposed || target.ArmedAt <= deadline)
                 return;
+            if (target.ArmedAt == long.MaxValue)
+                _armed++;
             target.ArmedAt = deadline;
             _targets.Enqueue(target, deadline);
+            Sweep();
             if (deadline < _timerAt)
                 SetTimer(deadline);
+        }
+    }
+
+    /// <summary>Forgets a target that has nothing to wait for any more. False if it was not armed: then it may be in a call, or about to be.</summary>
+    public bool Disarm(IDeadlineTarget target)
+    {
+        lock (_lock)
+        {
+            if (_disposed || target.ArmedAt == long.MaxValue)
+                return false;
+            target.ArmedAt = long.MaxValue;
+            _armed--;
+            Sweep();
+            return true;
         }
     }
 
@@ -81,16 +103,27 @@ internal sealed class DeadlineTimer : IDisposable
                     break;
                 }
                 _targets.Dequeue();
-                // Another time than the noted one: the target was armed anew for an earlier call, which has been made.
+                // Another time than the noted one: the target was disarmed, or armed anew for an earlier call, which has been made.
                 if (target.ArmedAt == at)
                 {
                     target.ArmedAt = long.MaxValue;
+                    _armed--;
                     return true;
                 }
             }
             target = null;
             return false;
         }
+    }
+
+    // Otherwise each of many short waits with a distant limit would be held until that limit. Done when half is waste, so at a constant price per entry.
+    private void Sweep()
+    {
+        if (_targets.Count <= FewEntries || _targets.Count <= 2 * _armed)
+            return;
+        (IDeadlineTarget, long)[] awaited = [.. _targets.UnorderedItems.Where(static entry => entry.Element.ArmedAt == entry.Priority).Distinct()];
+        _targets.Clear();
+        _targets.EnqueueRange(awaited);
     }
 
     private void SetTimer(long at)

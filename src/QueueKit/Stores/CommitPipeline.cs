@@ -34,6 +34,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private CommitWork? _intake;
     private int _running;
     private volatile bool _closing;
+    private volatile bool _hasEnded;
     private StoreException? _fault;
     private long _sequence;
 
@@ -80,13 +81,13 @@ internal sealed class CommitPipeline : IAsyncDisposable
                 break;
             top = seen;
         }
-        if (_thread is not null)
+        if (_thread is not null && !_hasEnded)
             _signal!.Set();
         else if (Volatile.Read(ref _running) == 0 && Interlocked.Exchange(ref _running, 1) == 0)
             _scheduler.Schedule(_loop);
     }
 
-    /// <summary>Commits what has arrived, then closes the store. Nothing may be added any more.</summary>
+    /// <summary>Commits what has arrived, then closes the store. What is added later fails.</summary>
     public async ValueTask DisposeAsync()
     {
         _closing = true;
@@ -109,14 +110,11 @@ internal sealed class CommitPipeline : IAsyncDisposable
             while (Gather())
                 CommitGathered();
             if (closing)
-            {
-                _stopped.TrySetResult();
-                return;
-            }
+                End();
             Volatile.Write(ref _running, 0);
             // A work may have come between the last look and the line above; whoever sets the flag first runs it.
             Interlocked.MemoryBarrier();
-            if ((Volatile.Read(ref _intake) is null && !_closing) || Interlocked.Exchange(ref _running, 1) != 0)
+            if ((Volatile.Read(ref _intake) is null && (!_closing || _hasEnded)) || Interlocked.Exchange(ref _running, 1) != 0)
                 return;
         }
     }
@@ -131,7 +129,11 @@ internal sealed class CommitPipeline : IAsyncDisposable
                 CommitGathered();
             if (closing)
             {
-                _stopped.TrySetResult();
+                End();
+                // What came too late for this thread is told so by the loop as a work item.
+                Interlocked.MemoryBarrier();
+                if (Volatile.Read(ref _intake) is not null && Interlocked.Exchange(ref _running, 1) == 0)
+                    _scheduler.Schedule(_loop);
                 return;
             }
             _signal!.Wait();
@@ -139,12 +141,23 @@ internal sealed class CommitPipeline : IAsyncDisposable
         }
     }
 
+    // Everything is committed. What is added from now on is told that the store has stopped, so that nobody waits for an answer for ever.
+    private void End()
+    {
+        if (_fault is null)
+            Volatile.Write(ref _fault, new StoreException(StoreFault.Stopped, "The broker is closed; nothing was done. Open it again."));
+        _hasEnded = true;
+        _stopped.TrySetResult();
+    }
+
     // Seals the next batch: the works that have arrived, oldest first, up to the limits; false if none has.
     private bool Gather()
     {
-        if (_sealed == _arrived.Count && !TakeIntake())
-            return false;
+        bool hasMore = _sealed < _arrived.Count || TakeIntake();
+        // Also before a rest: idle, it would keep the bodies of the last batch alive.
         _batch.Clear();
+        if (!hasMore)
+            return false;
         _first = _sealed;
         _level = FlushLevel.Written;
         ReadOnlySpan<CommitWork> arrived = CollectionsMarshal.AsSpan(_arrived);

@@ -223,8 +223,7 @@ public class Closing(Durability durability) : Journey(durability)
         await Soon(all.Task);
         await Soon(Broker.DisposeAsync());
 
-        while (Volatile.Read(ref disposed) < 4)
-            await Task.Yield();
+        await Until(() => Volatile.Read(ref disposed) >= 4);
     }
 
     [Test]

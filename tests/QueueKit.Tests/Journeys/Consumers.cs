@@ -38,12 +38,10 @@ public class Consumers(Durability durability) : Journey(durability)
             throw new InvalidOperationException($"attempt {delivery.Attempt}");
         });
         await Send(queue, "a");
-        while (queue.GetSnapshot().Delayed.Messages == 0)
-            await Task.Yield();
+        await Until(() => queue.GetSnapshot().Delayed.Messages != 0);
 
         await Advance(queue, Minute);
-        while (queue.GetSnapshot().Counts.DeadLettered == 0)
-            await Task.Yield();
+        await Until(() => queue.GetSnapshot().Counts.DeadLettered != 0);
 
         Delivery dead = (await DeadLettersOf(queue)).Single();
         Assert.That(dead.DeadLetter!.LastError, Is.EqualTo("System.InvalidOperationException: attempt 2"));
@@ -135,8 +133,7 @@ public class Consumers(Durability durability) : Journey(durability)
         await Idle(queue);
         Assert.That((running, queue.GetSnapshot().InFlight.Messages, queue.GetSnapshot().Ready.Messages), Is.EqualTo((3, 3, 7)));
         gate.Release(10);
-        while (queue.GetSnapshot().Counts.Acked < 10)
-            await Task.Yield();
+        await Until(() => queue.GetSnapshot().Counts.Acked >= 10);
 
         Assert.That(most, Is.EqualTo(3));
         gate.Dispose();
@@ -156,8 +153,7 @@ public class Consumers(Durability durability) : Journey(durability)
         });
 
         await Send(queue, sent);
-        while (queue.GetSnapshot().Counts.Acked < sent.Length)
-            await Task.Yield();
+        await Until(() => queue.GetSnapshot().Counts.Acked >= sent.Length);
 
         Assert.That(handled, Is.EqualTo(sent));
     }
@@ -258,8 +254,7 @@ public class Consumers(Durability durability) : Journey(durability)
         Delivery again = await Receive(queue);
         Assert.That((again.Attempt, again.IsRedelivered), Is.EqualTo((1, true)));
         finish.SetResult();
-        while (late.IsEmpty)
-            await Task.Yield();
+        await Until(() => !late.IsEmpty);
         Assert.That(late, Is.EqualTo([SettleResult.LeaseLost]));
         Assert.That(again.Ack(), Is.EqualTo(SettleResult.Settled));
     }
@@ -327,8 +322,7 @@ public class Consumers(Durability durability) : Journey(durability)
         await Send(queue, "a", "b");
         await Soon(done.Task);
         await Soon(consumer.Completion);
-        while (queue.GetSnapshot().Counts.Acked == 0)
-            await Task.Yield();
+        await Until(() => queue.GetSnapshot().Counts.Acked != 0);
 
         Assert.That(handled, Is.EqualTo(["a"]));
         Assert.That(await Drain(queue), Is.EqualTo(["b"]));

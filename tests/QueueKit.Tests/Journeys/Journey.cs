@@ -177,6 +177,18 @@ public abstract class Journey(Durability durability)
         while (queue.Conductor.Broker.Scheduler.Outstanding > 0);
     }
 
+    /// <summary>For what happens beside the broker: in handlers and threads of the test.</summary>
+    private protected static async Task Until(Func<bool> condition)
+    {
+        long start = TimeProvider.System.GetTimestamp();
+        while (!condition())
+        {
+            await Task.Yield();
+            if (TimeProvider.System.GetElapsedTime(start) > s_patience)
+                Assert.Fail("What the test waits for does not happen.");
+        }
+    }
+
     private protected static Task Soon(Task task) => task.WaitAsync(s_patience, TimeProvider.System);
 
     private protected static Task<T> Soon<T>(Task<T> task) => task.WaitAsync(s_patience, TimeProvider.System);

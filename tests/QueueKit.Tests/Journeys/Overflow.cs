@@ -211,8 +211,7 @@ public class Overflow(Durability durability) : Journey(durability)
         })));
 
         await Soon(producers);
-        while (queue.GetSnapshot().Counts.Acked < queue.GetSnapshot().Counts.Accepted)
-            await Task.Yield();
+        await Until(() => queue.GetSnapshot().Counts.Acked >= queue.GetSnapshot().Counts.Accepted);
         await cancel.CancelAsync();
         Assert.That(async () => await Soon(consumers), Throws.InstanceOf<OperationCanceledException>());
 
@@ -250,8 +249,7 @@ public class Overflow(Durability durability) : Journey(durability)
             }
         }))];
         int sent = (await Soon(Task.WhenAll(senders))).Count(accepted => accepted);
-        while (queue.GetSnapshot().Counts.Acked < sent)
-            await Task.Yield();
+        await Until(() => queue.GetSnapshot().Counts.Acked >= sent);
         await stop.CancelAsync();
         Assert.That(async () => await Soon(consumer), Throws.InstanceOf<OperationCanceledException>());
 

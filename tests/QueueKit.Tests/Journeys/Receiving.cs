@@ -454,8 +454,7 @@ public class Receiving(Durability durability) : Journey(durability)
             return count;
         });
         await Send(queue, "a", "b");
-        while (queue.GetSnapshot().Counts.Acked < 2)
-            await Task.Yield();
+        await Until(() => queue.GetSnapshot().Counts.Acked >= 2);
 
         await Soon(Broker.DisposeAsync());
 

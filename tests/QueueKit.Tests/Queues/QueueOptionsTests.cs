@@ -75,6 +75,27 @@ public class QueueOptionsTests
         Assert.That(options with { RetryDelay = RetryDelay.List(TimeSpan.Zero) }, Is.EqualTo(options));
     }
 
+    private static readonly (string Option, MessageBrokerOptions Options)[] s_brokerOutOfRange =
+    [
+        (nameof(MessageBrokerOptions.TimeProvider), new() { TimeProvider = null! }),
+        (nameof(MessageBrokerOptions.MaxMessageBytes), new() { MaxMessageBytes = 0 }),
+        (nameof(MessageBrokerOptions.MaxMessageBytes), new() { MaxMessageBytes = (1 << 30) + 1 }),
+        (nameof(MessageBrokerOptions.DrainTimeout), new() { DrainTimeout = TimeSpan.FromTicks(-1) }),
+        (nameof(MessageBrokerOptions.DrainTimeout), new() { DrainTimeout = TimeSpan.FromDays(49) + TimeSpan.FromTicks(1) }),
+    ];
+
+    [Test]
+    public void ABrokersOptionOutOfRangeIsNamed([ValueSource(nameof(s_brokerOutOfRange))] (string Option, MessageBrokerOptions Options) wrong) =>
+        Assert.That(wrong.Options.Validate, Throws.ArgumentException.With.Message.Contains(wrong.Option));
+
+    [Test]
+    public void ABrokersDefaultsAndTheEndsOfItsRangesAreGood()
+    {
+        Assert.That(new MessageBrokerOptions().Validate, Throws.Nothing);
+        Assert.That(new MessageBrokerOptions { MaxMessageBytes = 1, DrainTimeout = TimeSpan.Zero }.Validate, Throws.Nothing);
+        Assert.That(new MessageBrokerOptions { MaxMessageBytes = 1 << 30, DrainTimeout = TimeSpan.FromDays(49) }.Validate, Throws.Nothing);
+    }
+
     [TestCase(0, "Credit is 0")]
     [TestCase(-1, "Credit is -1")]
     public void AReceiversCreditIsAtLeastOne(int credit, string said) =>

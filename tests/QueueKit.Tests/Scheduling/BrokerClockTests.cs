@@ -79,6 +79,17 @@ public class BrokerClockTests
     }
 
     [Test]
+    public void WhoeverReadsTheWallClockIsNotToldAnotherTimeAMomentLater([Values(-1, 1)] int hours)
+    {
+        _clock.ToUtc(_clock.Now);
+        _time.JumpWallClock(hours * s_hour);
+
+        DateTimeOffset read = _clock.ReadWallClock();
+
+        Assert.That((read, _clock.ToUtc(_clock.Now)), Is.EqualTo((_time.GetUtcNow(), _time.GetUtcNow())));
+    }
+
+    [Test]
     public void ATimeFromBeforeTheCalendarIsItsFirstDay() =>
         Assert.That(_clock.ToUtc(long.MinValue / 2), Is.EqualTo(DateTimeOffset.MinValue));
 

@@ -115,10 +115,11 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
     public async Task ThreadsThatAddAtOnceLoseNothingAndEachKeepsItsOrder()
     {
         const int Threads = 4, PerThread = 5000;
+        CommitPipeline pipeline = Pipeline;
         Thread[] threads = [.. Enumerable.Range(0, Threads).Select(thread => new Thread(() =>
         {
             for (int i = 0; i < PerThread; i++)
-                Enqueue(thread * PerThread + i);
+                pipeline.Enqueue(new RecordedWork(thread * PerThread + i, _target));
         }))];
 
         Array.ForEach(threads, thread => thread.Start());
@@ -457,6 +458,60 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
         await Bounded(disposal);
 
         Assert.That((await Outcome(waiting))!.Fault, Is.EqualTo(StoreFault.Stopped));
+    }
+
+    [Test]
+    public async Task AWorkThatComesAfterTheDisposalIsToldThatTheStoreHasStopped()
+    {
+        await Outcome(Enqueue(1));
+        await DisposeAsync();
+
+        StoreException?[] outcomes = await Outcomes(Enqueue(2), Enqueue(3));
+
+        Assert.That(outcomes.Select(outcome => outcome!.Fault), Is.All.EqualTo(StoreFault.Stopped));
+        Assert.That(_store.Calls, Has.Count.EqualTo(1));
+    }
+
+    [Test]
+    public async Task AWorkThatComesWithTheDisposalIsCommittedOrToldThatTheStoreHasStopped()
+    {
+        for (int round = 0; round < 500; round++)
+        {
+            var store = new ScriptedStore(commitBlocks);
+            var pipeline = new CommitPipeline(store, _scheduler, default);
+            var work = new RecordedWork(1, _target);
+            Task disposal = Task.Run(() => pipeline.DisposeAsync().AsTask());
+            Thread.SpinWait(round % 100 * 10);
+            pipeline.Enqueue(work);
+
+            StoreException? outcome = await Outcome(work);
+            await Bounded(disposal);
+
+            Assert.That(outcome?.Fault, Is.EqualTo(store.Calls.IsEmpty ? StoreFault.Stopped : (StoreFault?)null));
+        }
+    }
+
+    [Test]
+    public void AnIdlePipelineHoldsNothingOfWhatItHasCommitted()
+    {
+        WeakReference body = CommitABody();
+        // The pipeline looks for more before it rests, and there is no signal for that but the rest itself.
+        for (int i = 0; body.IsAlive && i < 1000; i++)
+        {
+            Thread.Yield();
+            GC.Collect();
+        }
+
+        Assert.That(body.IsAlive, Is.False);
+    }
+
+    // In a method of its own, and not an asynchronous one, so that no local keeps the body alive.
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
+    private WeakReference CommitABody()
+    {
+        byte[] body = new byte[100];
+        Assert.That(Outcome(Enqueue(new RecordedWork(1, _target, body: body))).Wait(s_bound), Is.True);
+        return new WeakReference(body);
     }
 
     [Test]

@@ -168,6 +168,68 @@ public sealed class DeadlineTimerTests : IDisposable
     }
 
     [Test]
+    public void ATargetThatIsDisarmedIsNotCalled()
+    {
+        Target gone = Armed(Ms(10)), other = Armed(Ms(10));
+
+        Assert.That(_timer.Disarm(gone), Is.True);
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.That((gone.Calls.Count, other.Calls.Count), Is.EqualTo((0, 1)));
+    }
+
+    [Test]
+    public void WhoeverIsCalledOrNeverArmedCannotBeDisarmed()
+    {
+        Target never = new(), called = Armed(Ms(10));
+        bool? disarmed = null;
+        called.OnCall = () => disarmed = _timer.Disarm(called);
+
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.That((disarmed, _timer.Disarm(called), _timer.Disarm(never)), Is.EqualTo(((bool?)false, false, false)));
+    }
+
+    [Test]
+    public void ADisarmedTargetMayBeArmedAgainForTheSameTime()
+    {
+        Target target = Armed(Ms(10));
+        _timer.Disarm(target);
+        _timer.Arm(target, Ms(10));
+
+        _time.Advance(TimeSpan.FromSeconds(1));
+
+        Assert.That(target.Calls, Is.EqualTo([Ms(10)]));
+    }
+
+    [Test]
+    public void ManyThatAreDisarmedAreNotHeldUntilTheirDeadlines()
+    {
+        Target awaited = Armed(Ms(50));
+        WeakReference[] gone = ArmAndDisarm(10_000);
+
+        GC.Collect();
+
+        Assert.That(gone.Count(target => target.IsAlive), Is.LessThan(200));
+        _time.Advance(TimeSpan.FromSeconds(1));
+        Assert.That(awaited.Calls, Is.EqualTo([Ms(50)]));
+    }
+
+    // In a method of its own, so that no local keeps a target alive.
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.NoInlining)]
+    private WeakReference[] ArmAndDisarm(int count)
+    {
+        var targets = new WeakReference[count];
+        for (int i = 0; i < count; i++)
+        {
+            Target target = Armed(TimeSpan.TicksPerDay + i);
+            targets[i] = new WeakReference(target);
+            _timer.Disarm(target);
+        }
+        return targets;
+    }
+
+    [Test]
     public void AfterItsDisposalNobodyIsCalled()
     {
         Target target = Armed(Ms(10));
@@ -203,7 +265,7 @@ public sealed class DeadlineTimerTests : IDisposable
 
     // Whoever is armed for the same or an earlier time is called by then; and nobody is called unless armed.
     [Test]
-    public void EveryTargetIsCalledByItsEarliestDeadline() => Gen.Select(Gen.Int[0, 3], Gen.Int[0, 500], Gen.Int[0, 60]).Array[0, 60].Sample(steps =>
+    public void EveryTargetIsCalledByItsEarliestDeadline() => Gen.Select(Gen.Int[0, 3], Gen.Int[-20, 500], Gen.Int[0, 60]).Array[0, 250].Sample(steps =>
     {
         var time = new VirtualClock();
         var clock = new BrokerClock(time);
@@ -212,9 +274,17 @@ public sealed class DeadlineTimerTests : IDisposable
         long?[] earliest = new long?[targets.Length];
         foreach ((int which, int after, int advance) in steps)
         {
-            long deadline = clock.Now + Ms(after);
-            timer.Arm(targets[which], deadline);
-            earliest[which] = Math.Min(earliest[which] ?? long.MaxValue, deadline);
+            if (after < 0)
+            {
+                Assert.That(timer.Disarm(targets[which]), Is.EqualTo(earliest[which] is not null));
+                earliest[which] = null;
+            }
+            else
+            {
+                long deadline = clock.Now + Ms(after);
+                timer.Arm(targets[which], deadline);
+                earliest[which] = Math.Min(earliest[which] ?? long.MaxValue, deadline);
+            }
 
             int[] calls = [.. targets.Select(target => target.Calls.Count)];
             time.Advance(TimeSpan.FromMilliseconds(advance));

@@ -1,0 +1,56 @@
+namespace QueueKit.Queues;
+
+/// <summary>What has happened to a message that is not fresh any more. Changed only by whoever holds the message, under the queue's lock.</summary>
+internal sealed class MessageHistory
+{
+    /// <summary>Whether it was handed out before.</summary>
+    public bool Delivered { get; set; }
+
+    /// <summary>Attempts that started and failed.</summary>
+    public int FailedAttempts { get; set; }
+
+    /// <summary>Releases since the last attempt that failed: what the pause for endless releases goes by.</summary>
+    public int Releases { get; set; }
+
+    /// <summary>Type and message of the last exception.</summary>
+    public string? LastError { get; set; }
+
+    /// <summary>Where it comes from, in a queue of dead letters.</summary>
+    public DeadLetterInfo? DeadLetter { get; set; }
+
+    /// <summary>Of a message with a due time of its own: that time, in UTC ticks, which is part of its key in a store. Otherwise 0.</summary>
+    public long ScheduledTicks { get; set; }
+
+    /// <summary>Whether the store has, or is about to get, a record of the attempts, which must go with the message.</summary>
+    public bool IsStored { get; set; }
+
+    public MessageHistory Copy() => (MessageHistory)MemberwiseClone();
+
+    /// <summary>Counts a delivery that ended without an ack.</summary>
+    public void Count(DeliveryEnd end, Exception? error)
+    {
+        switch (end)
+        {
+            case DeliveryEnd.Failed:
+                FailedAttempts++;
+                Releases = 0;
+                LastError = Describe(error) ?? LastError;
+                break;
+            case DeliveryEnd.TimedOut:
+                FailedAttempts++;
+                Releases = 0;
+                break;
+            case DeliveryEnd.Rejected or DeliveryEnd.Released:
+                Releases++;
+                break;
+        }
+    }
+
+    private static string? Describe(Exception? error)
+    {
+        if (error is null)
+            return null;
+        string text = $"{error.GetType().FullName}: {error.Message}";
+        return text.Length <= Settlement.MaxTextLength ? text : text[..Settlement.MaxTextLength];
+    }
+}

@@ -1,0 +1,65 @@
+using System.Diagnostics;
+
+namespace QueueKit.Queues;
+
+/// <summary>Looks at a whole queue at once: for a snapshot, and to check the invariants in Debug builds.</summary>
+internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dispatcher dispatcher, DelayedMessages delayed)
+{
+    public QueueSnapshot Snapshot(in Moment moment)
+    {
+        long now = moment.Now;
+        Tally setAside = default;
+        long redelivered = 0;
+        foreach (InFlightDelivery delivery in dispatcher.SetAside())
+        {
+            setAside.Add(delivery.Size);
+            redelivered += delivery.IsRedelivered ? 1 : 0;
+        }
+        StateSnapshot Of(MessageState state, long? since = null) =>
+            new(CountOf(state).Messages, CountOf(state).Bytes, since is { } start ? TimeSpan.FromTicks(Math.Max(0, now - start)) : null);
+        static StateSnapshot Shift(StateSnapshot state, Tally by, int sign) =>
+            state with { Messages = state.Messages + sign * by.Messages, Bytes = state.Bytes + sign * by.Bytes };
+        return new QueueSnapshot
+        {
+            Name = conductor.Name,
+            Durability = conductor.Durability,
+            Messages = books.Gate.Messages,
+            Bytes = books.Gate.Bytes,
+            PeakMessages = books.Gate.PeakMessages,
+            Storing = Of(MessageState.Storing),
+            Ready = Shift(Of(MessageState.Ready, dispatcher.Ready.OldestEnqueuedAt()), setAside, 1),
+            Delayed = Of(MessageState.Delayed, delayed.OldestEnqueuedAt()),
+            InFlight = Shift(Of(MessageState.InFlight, dispatcher.InFlight.OldestHandOver()), setAside, -1),
+            Leaving = Of(MessageState.Leaving),
+            WaitingSenders = books.Gate.WaitingCount,
+            WaitingReceivers = dispatcher.Consumers.WaitingCount,
+            Overshoot = books.Gate.Overshoot,
+            Paused = (books.Gate.IsPaused ? QueueFlow.Sending : 0) | (dispatcher.IsPaused ? QueueFlow.Receiving : 0),
+            Counts = books.Counts.ToCounts() with { Delivered = books.Counts.Delivered - setAside.Messages, Redelivered = books.Counts.Redelivered - redelivered },
+        };
+    }
+
+    [Conditional("DEBUG")]
+    public void AssertInvariants()
+    {
+        Tally sum = default;
+        foreach (MessageState state in Enum.GetValues<MessageState>())
+            sum.Add(CountOf(state).Bytes, CountOf(state).Messages);
+        Debug.Assert(books.Gate.Messages == sum.Messages, "Every admitted message is in exactly one state.");
+        Debug.Assert(books.Gate.Bytes == sum.Bytes, "The bytes of the gate are those of the states.");
+        Debug.Assert(dispatcher.Consumers.IsEmpty || dispatcher.Ready.IsEmpty || dispatcher.IsPaused, "No consumer with a free place waits while a message is ready.");
+        Debug.Assert(books.Gate.NextAdmissible() is null, "No sender waits while there is room for the first in line.");
+        Debug.Assert(books.Storing is { Messages: >= 0, Bytes: >= 0 } && books.Leaving is { Messages: >= 0, Bytes: >= 0 } && books.Evicting is { Messages: >= 0, Bytes: >= 0 }, "No state holds less than nothing.");
+        Debug.Assert(books.Counts.Recovered + books.Counts.Accepted == books.Counts.Acked + books.Counts.DeadLettered + books.Counts.Discarded + books.Counts.Dropped + books.Counts.Purged + books.Gate.Messages + books.Evicting.Messages,
+            "What was accepted is settled, dropped, purged or still here.");
+    }
+
+    private Tally CountOf(MessageState state) => state switch
+    {
+        MessageState.Storing => books.Storing,
+        MessageState.Ready => new Tally { Messages = dispatcher.Ready.Count, Bytes = dispatcher.Ready.Bytes },
+        MessageState.Delayed => new Tally { Messages = delayed.Count, Bytes = delayed.Bytes },
+        MessageState.InFlight => new Tally { Messages = dispatcher.InFlight.Count, Bytes = dispatcher.InFlight.Bytes },
+        _ => books.Leaving,
+    };
+}

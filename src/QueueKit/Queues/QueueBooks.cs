@@ -1,0 +1,19 @@
+namespace QueueKit.Queues;
+
+/// <summary>The books of a queue: what its gate counts, what has happened, and the states that nothing but a commit's work holds.</summary>
+internal sealed class QueueBooks
+{
+    // Fields, not properties: counted in place.
+    public QueueCounters Counts;
+
+    /// <summary>Admitted, and on the way into the store.</summary>
+    public Tally Storing;
+
+    /// <summary>Settled, purged or being moved, and the store has not confirmed it.</summary>
+    public Tally Leaving;
+
+    /// <summary>Victims that are moved to the dead-letter queue: their places are the newcomers' already, so the gate does not count them.</summary>
+    public Tally Evicting;
+
+    public OverflowGate Gate { get; } = new();
+}

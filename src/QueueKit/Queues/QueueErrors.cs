@@ -1,0 +1,37 @@
+namespace QueueKit.Queues;
+
+/// <summary>What a queue tells callers: each error names the queue, the limit and the remedy.</summary>
+internal static class QueueErrors
+{
+    /// <summary>A message or batch that could never fit.</summary>
+    public static MessageTooLargeException Oversized(string queue, QueueOptions options, int maxMessageBytes, long bytes, int messages)
+    {
+        if (messages == 1 && bytes > maxMessageBytes)
+        {
+            return new MessageTooLargeException(
+                $"The message has {bytes:N0} bytes; at most {maxMessageBytes:N0} are allowed. Raise MessageBrokerOptions.MaxMessageBytes (the store may set a limit of its own), or send a reference to the data.", bytes, maxMessageBytes);
+        }
+        string what = messages == 1 ? "The message" : $"The batch of {messages:N0} messages";
+        return bytes > options.MaxBytes
+            ? new MessageTooLargeException($"{what} has {bytes:N0} bytes; queue '{queue}' holds at most {options.MaxBytes:N0} in all (QueueOptions.MaxBytes), so it could never fit. Send less at once, or raise the limit.", bytes, options.MaxBytes.Value)
+            : new MessageTooLargeException($"{what} can never fit: queue '{queue}' holds at most {options.MaxMessages:N0} messages (QueueOptions.MaxMessages). Send less at once, or raise the limit.", messages, options.MaxMessages ?? long.MaxValue);
+    }
+
+    /// <summary>No room, at once or in time.</summary>
+    public static QueueFullException Full(string queue, QueueOptions options, bool waited)
+    {
+        string limits = $"{(options.MaxMessages is { } messages ? $"{messages:N0} messages" : "any number of messages")}, {(options.MaxBytes is { } bytes ? $"{bytes:N0} bytes" : "any number of bytes")}";
+        return new QueueFullException(queue, waited
+            ? $"Queue '{queue}' had no room within {options.BackpressureTimeout} (limits: {limits}). Nothing was sent. Send again later, add consumers, or choose another overflow policy."
+            : $"Queue '{queue}' is full (limits: {limits}) and its policy is to reject. Nothing was sent. Send again later, add consumers, or choose another overflow policy.");
+    }
+
+    /// <summary>An exception object of its own for each caller: its stack trace belongs to the one who gets it.</summary>
+    public static Exception Again(Exception reason) => reason switch
+    {
+        QueueNotFoundException deleted => new QueueNotFoundException(deleted.QueueName!, deleted.Message),
+        ObjectDisposedException => new ObjectDisposedException(nameof(MessageBroker), "The broker is closed."),
+        StoreException fault => new StoreException(fault.Fault, fault.Message, fault.Path, fault),
+        _ => reason,
+    };
+}

@@ -1,0 +1,108 @@
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>What is done to a queue as a whole, now and then: options, pause, purge, snapshot, recovery, the end. Each is one step under the conductor's lock.</summary>
+internal sealed class QueueUpkeep(QueueConductor queue)
+{
+    /// <summary>Puts a message found in the store in its place.</summary>
+    public void Recover(QueuedMessage message, long dueTicks) =>
+        queue.Step((message, dueTicks), static (core, x, in _, ref _) => core.Recover(x.message, x.dueTicks));
+
+    /// <summary>Looks at the clock for the first time, after recovery.</summary>
+    public void Start() => queue.Step(0, static (_, _, in _, ref _) => { });
+
+    /// <summary>Makes options effective.</summary>
+    public void Apply(QueueOptions options) => queue.Step((queue, options), static (core, x, in moment, ref aftermath) =>
+    {
+        core.Apply(x.options);
+        // Whoever waits for more than there can ever be now would block the line behind it.
+        for (PendingSend? send = core.Gate.FirstWaiting; send is not null;)
+        {
+            PendingSend? next = send.NextWaiting;
+            if (send.Bytes > core.Gate.MaxBytes || send.MessageCount > core.Gate.MaxMessages)
+            {
+                core.Gate.Leave(send);
+                send.Fail(QueueErrors.Oversized(x.queue.Name, x.options, x.queue.Broker.MaxMessageBytes, send.Bytes, send.MessageCount));
+                aftermath.Wakes.Add(send);
+            }
+            send = next;
+        }
+    });
+
+    public void SetPaused(QueueFlow flow, bool paused)
+    {
+        queue.EnsureOpen();
+        queue.Step((flow, paused), static (core, x, in moment, ref aftermath) =>
+        {
+            if ((x.flow & QueueFlow.Sending) != 0)
+                core.Gate.IsPaused = x.paused;
+            if ((x.flow & QueueFlow.Receiving) != 0)
+                core.Dispatcher.IsPaused = x.paused;
+            if (core.Dispatcher.IsPaused)
+                core.Dispatcher.TakeBackSetAside();
+        });
+    }
+
+    public QueueSnapshot Snapshot()
+    {
+        var result = new QueueSnapshot[1];
+        queue.Step(result, static (core, result, in moment, ref _) => result[0] = core.Audit.Snapshot(moment));
+        return result[0];
+    }
+
+    /// <summary>Removes what is ready and delayed.</summary>
+    public async ValueTask<long> PurgeAsync(CancellationToken ct)
+    {
+        ct.ThrowIfCancellationRequested();
+        queue.EnsureUsable();
+        var purge = new Purge(queue);
+        queue.Step(purge, static (core, purge, in moment, ref aftermath) => purge.Begin(core));
+        await purge.Committed.ConfigureAwait(false);
+        return purge.Count;
+    }
+
+    /// <summary>The store has stopped: whoever waits on a durable queue is told.</summary>
+    public void StoreStopped(StoreException fault) => queue.Step(fault, static (core, fault, in _, ref aftermath) =>
+    {
+        core.Dispatcher.TakeBackSetAside();
+        core.EndWaits(fault, _ => fault, ref aftermath);
+    });
+
+    /// <summary>Takes every lease away: the broker is closed, or the queue deleted.</summary>
+    public void LoseLeases() => queue.Step(0, static (core, _, in _, ref aftermath) => core.Dispatcher.LoseAllLeases(ref aftermath));
+
+    private sealed class Purge(QueueConductor queue)
+    {
+        private List<WaitingMessage> _taken = [];
+
+        public int Count => _taken.Count;
+
+        public Task Committed { get; private set; } = Task.CompletedTask;
+
+        // Under the lock: the pipeline takes the work in, and neither blocks nor calls back.
+        public void Begin(QueueCore core)
+        {
+            _taken = core.TakeAllWaiting();
+            if (queue.IsDurable)
+                Committed = new AwaitedWork(queue.FlushLevel, Write, Done, NotDone).EnqueueTo(queue.Broker.Pipeline!, queue.Broker.Scheduler);
+            else
+                core.Purged(_taken);
+        }
+
+        private void Write(StoreBatch batch)
+        {
+            foreach (WaitingMessage waiting in _taken)
+                QueueCore.WriteRemoval(batch, queue.Id, waiting.Message);
+        }
+
+        private void Done() => queue.Step(new PurgeStep(_taken, done: true));
+
+        // After a failure nobody knows what is stored, and the queue delivers nothing any more.
+        private void NotDone(StoreException reason)
+        {
+            if (reason.Fault == StoreFault.Refused)
+                queue.Step(new PurgeStep(_taken, done: false));
+        }
+    }
+}
