@@ -12,7 +12,6 @@ internal sealed class BrokerContext
         Options = options;
         Clock = new BrokerClock(options.TimeProvider);
         Timer = new DeadlineTimer(Clock);
-        Scheduler = new WorkScheduler(counts: !ReferenceEquals(options.TimeProvider, TimeProvider.System));
         Log = new BrokerLog(options.LoggerFactory);
         MaxMessageBytes = options.MaxMessageBytes;
         DeadLetters = new DeadLetters(this);
@@ -24,7 +23,7 @@ internal sealed class BrokerContext
 
     public DeadlineTimer Timer { get; }
 
-    public WorkScheduler Scheduler { get; }
+    public WorkScheduler Scheduler { get; } = new();
 
     public BrokerLog Log { get; }
 

@@ -93,7 +93,7 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
         _error = error;
     }
 
-    void IDeadlineTarget.OnDeadline(long now) => _queue!.Waits.GiveUpReceive(this, now);
+    void IDeadlineTarget.OnDeadline(long now) => _queue?.Waits.GiveUpReceive(this, now);
 
     Delivery? IValueTaskSource<Delivery?>.GetResult(short token) => Finish(token);
 
@@ -149,6 +149,8 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
             if (_isRented)
             {
                 _isRented = false;
+                _queue = null;
+                Consumer.Identity = Consumer;
                 _core.Reset();
                 // One that the timer calls, or is about to, is left to the collector.
                 if (_timer is null || _timer.Disarm(this))

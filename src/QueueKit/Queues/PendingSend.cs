@@ -220,6 +220,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     {
         _core.Reset();
         _registration = default;
+        _queue = null;
         _single = null;
         _batch = null;
         _encodedSingle = default;

@@ -112,6 +112,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
         Message = default;
         Delivery = null;
         Receive = null;
+        _queue = null;
         Spare(this);
     }
 

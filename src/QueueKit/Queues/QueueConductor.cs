@@ -352,8 +352,6 @@ internal sealed class QueueConductor : IDeadlineTarget
         return true;
     }
 
-    // ---- Transactions and dead letters: steps that hold a lease already -----------------------------------------------------
-
     /// <summary>Waits in line for the places of a transaction's messages, which are then kept for it.</summary>
     public ValueTask<SendReceipt> ReserveAsync(int messages, long bytes, CancellationToken ct) =>
         SendPending(PendingSend.RentReservation(this, messages, bytes), mayWait: true, ct);
@@ -418,7 +416,6 @@ internal sealed class QueueConductor : IDeadlineTarget
         Finish(ref aftermath);
     }
 
-    /// <summary>Runs a step of a <see cref="Transfer"/>.</summary>
     public void Step(ITransferStep step) => Step(step, static (core, step, in moment, ref aftermath) => step.Take(core, moment, ref aftermath));
 
     // ---- The beats ---------------------------------------------------------------------------------------------------------

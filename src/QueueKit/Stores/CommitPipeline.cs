@@ -107,8 +107,13 @@ internal sealed class CommitPipeline : IAsyncDisposable
         {
             // Asked before the last look at the intake: what arrived before the closing is seen by that look.
             bool closing = _closing;
-            while (Gather())
+            if (Gather())
+            {
                 CommitGathered();
+                // On behind the completions that this commit has queued: what they send next gathers into one batch instead of many small ones.
+                _scheduler.Schedule(_loop);
+                return;
+            }
             if (closing)
                 End();
             Volatile.Write(ref _running, 0);

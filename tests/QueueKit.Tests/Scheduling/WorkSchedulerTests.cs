@@ -37,18 +37,6 @@ public class WorkSchedulerTests
     }
 
     [Test]
-    public void OnTheSystemsClockNothingIsCountedAndThatIsSaid()
-    {
-        var scheduler = new WorkScheduler(counts: false);
-        var work = new Work(() => { });
-
-        scheduler.Schedule(work);
-
-        work.Await();
-        Assert.That(() => scheduler.Outstanding, Throws.InvalidOperationException.With.Message.Contains("virtual clock"));
-    }
-
-    [Test]
     public void WorkMayScheduleMoreWorkAndItselfAgain()
     {
         int runs = 0;
