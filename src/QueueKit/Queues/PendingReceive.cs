@@ -146,12 +146,13 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
             _delivery = null;
             _error = null;
             Cancellation = default;
+            // From now on the value task is another one's: a second await of this one is told so.
+            _core.Reset();
             if (_isRented)
             {
                 _isRented = false;
                 _queue = null;
                 Consumer.Identity = Consumer;
-                _core.Reset();
                 // One that the timer calls, or is about to, is left to the collector.
                 if (_timer is null || _timer.Disarm(this))
                 {

@@ -116,33 +116,34 @@ public class Stress(Durability durability) : Journey(durability)
         MessageQueue queue = await Declare(new QueueOptions { RetryDelay = RetryDelay.None, MaxAttempts = 2, MaxMessages = 100 });
         await using MessageConsumer consumer = queue.Consume((delivery, _) =>
         {
-            if (delivery.Sequence % 3 == 0)
+            int number = int.Parse(Text(delivery), System.Globalization.CultureInfo.InvariantCulture);
+            if (number % 3 == 0)
                 throw new InvalidOperationException("always");
-            if (delivery.Sequence % 3 == 1)
+            if (number % 3 == 1)
                 delivery.Reject("bad");
             return default;
         }, new ConsumeOptions { Concurrency = 4 });
 
         for (int i = 0; i < 900; i++)
-            try { await Soon(queue.SendAsync(Text($"{i}"))); } catch (TimeoutException) { Console.WriteLine($"HANG {i} {queue.GetSnapshot()} {queue.Conductor.Broker.Scheduler.Outstanding}"); throw; }
+            await Soon(queue.SendAsync(Text($"{i}")));
         await Until(() => queue.GetSnapshot().Messages == 0);
         await Idle(queue);
 
         QueueCounts counts = queue.GetSnapshot().Counts;
-        Assert.That((counts.Acked, counts.DeadLettered), Is.EqualTo((300, 600)).Within(1));
-        Assert.That(Broker.GetQueue("orders.dead").GetSnapshot().Ready.Messages, Is.EqualTo(counts.DeadLettered));
+        Assert.That((counts.Acked, counts.DeadLettered), Is.EqualTo((300L, 600L)));
+        Assert.That(Broker.GetQueue("orders.dead").GetSnapshot().Ready.Messages, Is.EqualTo(600));
     }
 
     [Test]
     public async Task LeasesThatTimeOutAllTheTimeLoseNothing()
     {
-        MessageQueue queue = await Declare(new QueueOptions { LeaseDuration = TimeSpan.FromMilliseconds(1), MaxAttempts = null, MaxMessages = 50 });
+        MessageQueue queue = await Declare(new QueueOptions { LeaseDuration = TimeSpan.FromMilliseconds(1), RetryDelay = RetryDelay.None, MaxAttempts = null, MaxMessages = 50 });
         var acked = new ConcurrentDictionary<string, int>();
         using var stop = new CancellationTokenSource();
         Task[] pullers = [Singles(queue, acked, stop.Token), Receivers(queue, acked, stop.Token), Batches(queue, acked, stop.Token)];
 
         for (int i = 0; i < 1_000; i++)
-            try { await Soon(queue.SendAsync(Text($"{i}"))); } catch (TimeoutException) { Console.WriteLine($"HANG {i} {queue.GetSnapshot()} {queue.Conductor.Broker.Scheduler.Outstanding}"); throw; }
+            await Soon(queue.SendAsync(Text($"{i}")));
         await Until(() => queue.GetSnapshot().Messages == 0);
         await stop.CancelAsync();
         Assert.That(async () => await Soon(Task.WhenAll(pullers)), Throws.InstanceOf<OperationCanceledException>());
@@ -237,7 +238,7 @@ public class Stress(Durability durability) : Journey(durability)
             case 0:
                 delivery.Nack();
                 break;
-            case 1:
+            case 1 when !delivery.IsRedelivered:
                 delivery.Release();
                 break;
             default:

@@ -517,14 +517,20 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
     [Test]
     public async Task NoWorkIsForgottenHoweverSoonTheDisposalFollows()
     {
-        for (int round = 0; round < 1500; round++)
+        bool isApplied = false;
+        _target.OnCommitted = _ => Volatile.Write(ref isApplied, true);
+        for (int round = 0; round < 3000; round++)
         {
             var store = new ScriptedStore(commitBlocks);
             var pipeline = new CommitPipeline(store, _scheduler, default);
-            pipeline.Enqueue(new RecordedWork(1, _target));
-            // At many different moments of the loop that commits the first.
-            Thread.SpinWait(round % 150 * 4);
-            var last = new RecordedWork(2, _target);
+            RecordedWork first = new(1, _target), last = new(2, _target);
+            Volatile.Write(ref isApplied, false);
+            pipeline.Enqueue(first);
+            // At many different moments after the first is applied, while the loop looks for more and prepares to rest.
+            var patience = new SpinWait();
+            while (!Volatile.Read(ref isApplied) && patience.Count < 10_000_000)
+                patience.SpinOnce(sleep1Threshold: -1);
+            Thread.SpinWait(round % 30);
             pipeline.Enqueue(last);
             await Bounded(pipeline.DisposeAsync().AsTask());
 
