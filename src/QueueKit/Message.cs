@@ -19,6 +19,14 @@ public sealed class Message
     /// <summary>Creates a message around <paramref name="body"/>, which is not copied and must not change until the message is settled.</summary>
     public Message(ReadOnlyMemory<byte> body) => Body = body;
 
+    /// <summary>Creates a message around <paramref name="body"/>, which is not copied and must not change until the message is settled.</summary>
+    /// <exception cref="ArgumentNullException">There is no body; for an empty one pass an empty array.</exception>
+    public Message(byte[] body)
+    {
+        ArgumentNullException.ThrowIfNull(body);
+        Body = body;
+    }
+
     // Copies everything but the schedule: a dead letter is not delayed again.
     internal Message(Message other)
     {

@@ -286,7 +286,7 @@ public sealed class MessageBroker : IAsyncDisposable
         if (options.Overflow == OverflowPolicy.Buffer)
         {
             throw new QueueDeclarationException(name,
-                $"Queue '{name}': OverflowPolicy.Buffer needs a store that can hold what spills, and this broker has none. Choose Backpressure, Reject, DropNewest or DropOldest, or raise MaxMessages and MaxBytes.");
+                $"Queue '{name}': OverflowPolicy.Buffer needs a store that can hold what spills, and no store of this version can. Choose Backpressure, Reject, DropNewest or DropOldest, or raise MaxMessages and MaxBytes.");
         }
     }
 

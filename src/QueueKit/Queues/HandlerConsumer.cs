@@ -225,8 +225,8 @@ internal sealed class HandlerConsumer : MessageConsumer
             catch (Exception error)
 #pragma warning restore CA1031
             {
-                // Cancelled by its stop, after what it held was released: that is no failure of the message.
-                if (delivery.Nack(error: error) == SettleResult.Settled)
+                // Cancelled by its stop, after what it held was released: that is no failure of the message. One that it had settled, or had at most once, is.
+                if (delivery.Nack(error: error) != SettleResult.LeaseLost)
                     owner._queue.Log.HandlerFailed(owner._queue.Name, delivery.Sequence, delivery.Attempt, error);
             }
             finally

@@ -319,10 +319,10 @@ internal sealed class QueueCore
         Dispatcher.PlaceReturned(victim, moment, ref aftermath);
     }
 
-    /// <summary>A message is in the dead-letter queue.</summary>
-    public void DeadLettered(in CondemnedMessage condemned)
+    /// <summary>A message that was to go to the dead-letter queue is there or, where that queue's own policy dropped it, gone.</summary>
+    public void DeadLettered(in CondemnedMessage condemned, bool isKept)
     {
-        Counts.DeadLettered++;
+        (isKept ? ref Counts.DeadLettered : ref Counts.Discarded)++;
         if (condemned.Evicted)
             _books.Evicting.Remove(condemned.Message.Size);
         else

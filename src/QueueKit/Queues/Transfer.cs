@@ -155,11 +155,12 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
                     case ExitKind.Acked:
                         core.Departed(Departure.Acked, exit.Message.Size);
                         break;
+                    case ExitKind.DeadLettered:
+                    case ExitKind.Discarded when exit.Condemned.Info is not null:
+                        core.DeadLettered(exit.Condemned, isKept: exit.Kind == ExitKind.DeadLettered);
+                        break;
                     case ExitKind.Discarded:
                         core.Departed(Departure.Discarded, exit.Message.Size);
-                        break;
-                    case ExitKind.DeadLettered:
-                        core.DeadLettered(exit.Condemned);
                         break;
                     default:
                         core.Stay(exit.Message, moment, ref aftermath, exit.Delay);

@@ -23,6 +23,7 @@ public interface IMessageStoreProvider
 /// <item>A read sees every commit that had returned when the read began, and none in part.</item>
 /// <item>Keys are ordered by <see cref="StoreKey.CompareTo"/>, which is the order of the bytes of <see cref="StoreKey.WriteTo"/>.</item>
 /// <item>Values come back exactly as they were put, the split between head and body included.</item>
+/// <item>A batch is never empty: the pipeline puts the commit's own record into each.</item>
 /// <item>After a commit has failed with anything but <see cref="StoreFault.Refused"/>, every further commit fails with <see cref="StoreFault.Stopped"/>.</item>
 /// </list>
 /// </remarks>
@@ -38,6 +39,7 @@ public interface IMessageStore : IAsyncDisposable
     /// <summary>Applies the operations of <paramref name="batch"/> in their order, all or none, as safe as <paramref name="level"/> says when it returns.</summary>
     /// <remarks>The memory of heads and bodies stays as it is until their records are deleted: a store may keep references to it. The batch itself is reused after the return.</remarks>
     /// <exception cref="StoreException"><see cref="StoreFault.Refused"/>: nothing was written and the store goes on.
+    /// <see cref="StoreFault.Stopped"/>: nothing was tried, because the store is dead already.
     /// Any other kind, and any other exception: the outcome is unknown and the store is dead from now on.</exception>
     void Commit(StoreBatch batch, FlushLevel level);
 

@@ -297,6 +297,10 @@ public class Closing(Durability durability) : Journey(durability)
                 catch (ObjectDisposedException)
                 {
                 }
+                catch (StoreException error) when (error.Fault == StoreFault.Stopped)
+                {
+                    // It came between the closing of the queue and that of the store.
+                }
             });
             everybodyRuns.Wait(TimeSpan.FromSeconds(20));
 

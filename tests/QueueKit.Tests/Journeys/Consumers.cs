@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
 using QueueKit.Stores;
 
 namespace QueueKit.Tests.Journeys;
@@ -375,6 +376,56 @@ public class Consumers(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task EveryFailureOfAHandlerIsLogged()
+    {
+        using var log = new LogLines();
+        await OpenAnew(options => options.LoggerFactory = log);
+        MessageQueue queue = await Declare();
+        await using (queue.Consume((_, _) => throw new InvalidOperationException("plain")))
+        {
+            await Send(queue, "a");
+            await Idle(queue);
+        }
+        await using (queue.Consume((_, _) => throw new InvalidOperationException("at most once"), new ConsumeOptions { AtMostOnce = true }))
+        {
+            await Send(queue, "b");
+            await Idle(queue);
+        }
+        await using (queue.Consume((delivery, _) =>
+        {
+            delivery.Ack();
+            throw new InvalidOperationException("after the settle");
+        }))
+        {
+            await Send(queue, "c");
+            await Idle(queue);
+        }
+
+        Assert.That(log.Lines.Where(line => line.Contains("failed on message")).Select(line => line.Split('|')[1]), Is.EqualTo(["plain", "at most once", "after the settle"]));
+    }
+
+    [Test]
+    public async Task DropsAreLoggedOncePerBurst()
+    {
+        using var log = new LogLines();
+        await OpenAnew(options => options.LoggerFactory = log);
+        MessageQueue queue = await DeclareFull(1, new QueueOptions { Overflow = OverflowPolicy.DropNewest });
+
+        for (int burst = 0; burst < 2; burst++)
+        {
+            for (int i = 0; i < 20; i++)
+            {
+                await Soon(queue.SendAsync(Text("dropped")));
+                Advance(Second);
+            }
+            Advance(Minute);
+        }
+
+        Assert.That(log.Lines.Count(line => line.Contains("drops messages")), Is.EqualTo(2));
+        Assert.That(queue.GetSnapshot().Counts.DroppedNewest, Is.EqualTo(40));
+    }
+
+    [Test]
     public async Task AnAtMostOnceConsumerOutlivesARefusalOfTheStore()
     {
         if (!IsDurable)
@@ -442,6 +493,24 @@ public class Consumers(Durability durability) : Journey(durability)
 
         Assert.That(handled.Values, Is.All.EqualTo(1));
         Assert.That(attempts, Is.Zero);
+    }
+
+    private sealed class LogLines : ILoggerFactory, ILogger
+    {
+        public ConcurrentQueue<string> Lines { get; } = new();
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void AddProvider(ILoggerProvider provider) { }
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Lines.Enqueue($"{formatter(state, exception)}|{exception?.Message}");
+
+        public void Dispose() { }
     }
 
     private static void InterlockedMax(ref int target, int value)

@@ -211,6 +211,23 @@ public class DeadLettering(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task WhatDropOldestDropsIntoAFullDroppingQueueOfDeadLettersIsDiscardedAndCounted()
+    {
+        MessageQueue letters = await DeclareFull(1, QueueOptions.ForDeadLetters() with { Overflow = OverflowPolicy.DropNewest }, "orders.dead");
+        MessageQueue queue = await DeclareFull(2, new QueueOptions { Overflow = OverflowPolicy.DropOldest, DeadLetterOn = DeadLetterReasons.Overflow });
+
+        await Send(queue, "3", "4");
+        await Idle(queue);
+
+        Assert.That(queue.GetSnapshot(), Has.Property(nameof(QueueSnapshot.Messages)).EqualTo(2));
+        Assert.That(queue.GetSnapshot().Counts, Has.Property(nameof(QueueCounts.Discarded)).EqualTo(2).And.Property(nameof(QueueCounts.DeadLettered)).EqualTo(0));
+        if (IsDurable)
+            queue = await Reopen();
+        Assert.That(await Drain(queue), Is.EqualTo(["3", "4"]));
+        Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["1"]));
+    }
+
+    [Test]
     public async Task TheMoveIsOneCommit()
     {
         if (!IsDurable)
