@@ -348,9 +348,10 @@ public sealed class MessageBroker : IAsyncDisposable
 
     private async Task CloseCoreAsync(CancellationToken ct)
     {
+        // The time runs from the call on.
+        using var timeout = new CancellationTokenSource(_context.Options.DrainTimeout, _context.Options.TimeProvider);
         // Off the caller's lock and stack first: what follows runs code of consumers.
         await Task.Yield();
-        using var timeout = new CancellationTokenSource(_context.Options.DrainTimeout, _context.Options.TimeProvider);
         CancellationToken deadline = ct.CanBeCanceled ? ct : timeout.Token;
         await Task.WhenAll(_consumers.Keys.Select(consumer => consumer.StopAsync(deadline).AsTask())).ConfigureAwait(false);
         var closed = new ObjectDisposedException(nameof(MessageBroker), "The broker is closed.");

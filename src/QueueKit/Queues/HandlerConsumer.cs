@@ -232,8 +232,8 @@ internal sealed class HandlerConsumer : MessageConsumer
             finally
             {
                 Volatile.Write(ref _current, null);
-                // The loss may still be on its way to the token: the next message gets a token of its own.
-                if (delivery.State == LeaseState.Lost)
+                // The loss may still be on its way to the token, or come while a transaction holds the lease: the next message gets a token of its own.
+                if (delivery.State != LeaseState.Settled)
                     _extras = null;
             }
         }
