@@ -323,7 +323,9 @@ public sealed class BrokerTransaction : IAsyncDisposable
             };
         }
 
-        public async ValueTask WaitAsync(CancellationToken ct) => await queue.ReserveAsync(messages.Count, Bytes, ct).ConfigureAwait(false);
+        // The policy may have changed since the verdict to wait.
+        public async ValueTask WaitAsync(CancellationToken ct) =>
+            _isDropped = (await queue.ReserveAsync(messages.Count, Bytes, ct).ConfigureAwait(false)).Outcome == SendOutcome.Dropped;
 
         public void GiveBack()
         {
