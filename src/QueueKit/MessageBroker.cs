@@ -137,7 +137,7 @@ public sealed class MessageBroker : IAsyncDisposable
                 return false;
             _deletions.Add(name, ended.Task);
         }
-        queue.Conductor.Close(new QueueNotFoundException(name, $"Queue '{name}' has been deleted."), deleted: true);
+        queue.Conductor.Upkeep.Close(new QueueNotFoundException(name, $"Queue '{name}' has been deleted."), deleted: true);
         queue.Conductor.Upkeep.LoseLeases();
         _context.Log.QueueDeleted(name);
         try
@@ -148,7 +148,7 @@ public sealed class MessageBroker : IAsyncDisposable
         }
         catch (StoreException error) when (error.Fault == StoreFault.Refused)
         {
-            queue.Conductor.Reopen();
+            queue.Conductor.Upkeep.Reopen();
             lock (_lock)
                 _queues[name] = queue;
             throw;
@@ -343,7 +343,7 @@ public sealed class MessageBroker : IAsyncDisposable
     {
         lock (_lock)
             _queues.Remove(queue.Name);
-        queue.Conductor.Close(new QueueNotFoundException(queue.Name, $"Queue '{queue.Name}' could not be declared: {error.Message}"), deleted: true);
+        queue.Conductor.Upkeep.Close(new QueueNotFoundException(queue.Name, $"Queue '{queue.Name}' could not be declared: {error.Message}"), deleted: true);
     }
 
     private async Task CloseCoreAsync(CancellationToken ct)
@@ -357,7 +357,7 @@ public sealed class MessageBroker : IAsyncDisposable
         var closed = new ObjectDisposedException(nameof(MessageBroker), "The broker is closed.");
         MessageQueue[] queues = [.. Queues];
         foreach (MessageQueue queue in queues)
-            queue.Conductor.Close(closed, deleted: false);
+            queue.Conductor.Upkeep.Close(closed, deleted: false);
         // Before the pipeline ends: a settle that comes later says that the lease is lost, one that came before is committed.
         foreach (MessageQueue queue in queues)
             queue.Conductor.Upkeep.LoseLeases();

@@ -143,6 +143,8 @@ public enum StoreFault
     Refused,
     /// <summary>The store has stopped after an earlier failure; this operation was not tried.</summary>
     Stopped,
+    /// <summary>Another broker has the store open; nothing was touched.</summary>
+    InUse,
     /// <summary>The data are of a format this version does not know, damaged, or not a store; nothing was touched.</summary>
     Unreadable,
 }

@@ -28,7 +28,7 @@ internal sealed class CountingStoreProvider(IMessageStoreProvider inner) : IMess
             int messages = 0;
             foreach (ref readonly StoreOperation operation in batch.Operations)
             {
-                if (operation is { Kind: StoreOperationKind.Put, Key.Kind: StoreKind.Message })
+                if (operation.Kind == StoreOperationKind.Insert && operation.Key.Kind == StoreKind.Message)
                     messages++;
             }
             inner.Commit(batch, level);
@@ -36,8 +36,7 @@ internal sealed class CountingStoreProvider(IMessageStoreProvider inner) : IMess
             owner.Commits += messages > 0 ? 1 : 0;
         }
 
-        public ValueTask<bool> ReadAsync(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page, CancellationToken ct = default) =>
-            inner.ReadAsync(from, to, maxCount, maxBytes, page, ct);
+        public bool Read(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page) => inner.Read(from, to, maxCount, maxBytes, page);
 
         public ValueTask DisposeAsync() => inner.DisposeAsync();
     }

@@ -1,3 +1,4 @@
+using QueueKit.Scheduling;
 using QueueKit.Stores;
 
 namespace QueueKit.Queues;
@@ -8,11 +9,11 @@ internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, A
     // Completed in a work item of its own, so that continuations run there and are counted.
     private readonly TaskCompletionSource _done = new();
     private StoreException? _error;
-    private Scheduling.WorkScheduler? _scheduler;
+    private WorkScheduler? _scheduler;
 
     public override ICommitTarget Target => this;
 
-    public Task EnqueueTo(CommitPipeline pipeline, Scheduling.WorkScheduler scheduler)
+    public Task EnqueueTo(CommitPipeline pipeline, WorkScheduler scheduler)
     {
         Level = level;
         _scheduler = scheduler;
@@ -22,7 +23,7 @@ internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, A
 
     public override void WriteTo(StoreBatch batch, ref long sequence) => write?.Invoke(batch);
 
-    public void Committed(ReadOnlySpan<CommitWork> run)
+    public void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes)
     {
         foreach (CommitWork work in run)
             ((AwaitedWork)work).Finish(null);

@@ -46,11 +46,21 @@ internal sealed class OverflowGate
     /// <summary>The same without the lock: an ack looks here, behind a full fence, whether it has to let somebody in.</summary>
     public bool HasWaitingVolatile => Volatile.Read(ref _waitingCount) != 0;
 
+    public long FreeMessages => MaxMessages - Messages;
+
+    public long FreeBytes => MaxBytes - Bytes;
+
+    /// <summary>Places given out in advance: counted in messages and bytes, taken or not.</summary>
+    public PrepaidPlaces Prepaid { get; } = new();
+
     public long Overshoot => Math.Max(0, Messages - MaxMessages);
 
-    /// <summary>Judges a send of <paramref name="messages"/> with <paramref name="bytes"/> in all: changes nothing.</summary>
+    /// <summary>Judges a send of <paramref name="messages"/> with <paramref name="bytes"/> in all: takes nothing.</summary>
     public GateVerdict Judge(long messages, long bytes, bool mayWait, long readyMessages, long readyBytes)
     {
+        if (HasRoomNow(messages, bytes))
+            return GateVerdict.Admit;
+        Prepaid.CallBack(this);
         if (HasRoomNow(messages, bytes))
             return GateVerdict.Admit;
         if (IsPaused)
@@ -79,8 +89,22 @@ internal sealed class OverflowGate
     {
         Messages += messages;
         Bytes += bytes;
-        if (Messages > PeakMessages)
-            PeakMessages = Messages;
+        NotePeak();
+    }
+
+    /// <summary>Counts places that nobody stands on yet.</summary>
+    public void Lend(long messages, long bytes)
+    {
+        Messages += messages;
+        Bytes += bytes;
+    }
+
+    /// <summary>Looks how many messages there are: after each arrival, and before a departure that prepaid arrivals may have preceded.</summary>
+    public void NotePeak()
+    {
+        long messages = Messages - Prepaid.CountUnused();
+        if (messages > PeakMessages)
+            PeakMessages = messages;
     }
 
     /// <summary>Gives places back.</summary>

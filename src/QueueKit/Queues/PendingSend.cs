@@ -47,6 +47,9 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
 
     public bool IsReservation => _reserved != 0;
 
+    /// <summary>Whether it took its places without the lock, and is booked when it is stored.</summary>
+    public bool IsPrepaid { get; private set; }
+
     public long Bytes { get; private set; }
 
     /// <summary>Ready messages that leave in the same commit to make room; null for none.</summary>
@@ -130,7 +133,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         for (int i = 0; i < MessageCount; i++)
         {
             if (MessageAt(i).IsScheduled)
-                (_scheduledTicks ??= new long[MessageCount])[i] = QueueCore.DueTicksOf(MessageAt(i), moment);
+                (_scheduledTicks ??= new long[MessageCount])[i] = StoredMessage.DueTicksOf(MessageAt(i), moment);
         }
         if (!_queue!.IsDurable)
             return;
@@ -141,7 +144,20 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
             Array.ForEach(_encodedBatch!, encoded => MessageRecord.Stamp(encoded, enqueuedAt));
     }
 
+    /// <summary>Admitted without the lock, on prepaid places.</summary>
+    public void AdmitPrepaid(in Moment moment)
+    {
+        IsPrepaid = true;
+        Admit(moment, null);
+    }
+
     public Message MessageAt(int index) => _batch is null ? _single! : _batch[index];
+
+    /// <summary>Whether it is one message that is not delayed.</summary>
+    public bool IsPlain => _batch is null && _scheduledTicks is null;
+
+    /// <summary>The message of a plain send as it stands in the queue.</summary>
+    public QueuedMessage Queued => new(_single!, _firstSequence, _enqueuedAt);
 
     /// <summary>The message as it stands in the queue once its number is known.</summary>
     public QueuedMessage QueuedAt(int index)
@@ -173,18 +189,31 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     public override void WriteTo(StoreBatch batch, ref long sequence)
     {
         _firstSequence = sequence + 1;
-        sequence += MessageCount;
         uint queue = _queue!.Id;
-        for (int i = 0; i < MessageCount; i++)
+        if (IsPlain)
         {
-            long due = _scheduledTicks?[i] ?? 0;
-            EncodedMessage encoded = _encodedBatch is null ? _encodedSingle : _encodedBatch[i];
-            batch.Put(QueueCore.KeyOf(queue, MessageAt(i).Priority, due, _firstSequence + i), encoded.Head, encoded.Body);
+            sequence++;
+            batch.Insert(StoredMessage.KeyOf(queue, _single!.Priority, 0, _firstSequence), _encodedSingle.Head, _encodedSingle.Body);
+        }
+        else
+        {
+            WriteEach(batch, queue);
+            sequence += MessageCount;
         }
         if (_victims is not null)
         {
             foreach (QueuedMessage victim in _victims)
-                QueueCore.WriteRemoval(batch, queue, victim);
+                StoredMessage.WriteRemoval(batch, queue, victim);
+        }
+    }
+
+    private void WriteEach(StoreBatch batch, uint queue)
+    {
+        for (int i = 0; i < MessageCount; i++)
+        {
+            long due = _scheduledTicks?[i] ?? 0;
+            EncodedMessage encoded = _encodedBatch is null ? _encodedSingle : _encodedBatch[i];
+            batch.Insert(StoredMessage.KeyOf(queue, MessageAt(i).Priority, due, _firstSequence + i), encoded.Head, encoded.Body);
         }
     }
 
@@ -230,6 +259,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         _scheduledTicks = null;
         _victims = null;
         _reserved = 0;
+        IsPrepaid = false;
         _firstSequence = 0;
         Deadline = long.MaxValue;
         Cancellation = default;

@@ -60,7 +60,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
         return this;
     }
 
-    public override void WriteTo(StoreBatch batch, ref long sequence) => QueueCore.WriteRemoval(batch, _queue!.Id, Message);
+    public override void WriteTo(StoreBatch batch, ref long sequence) => StoredMessage.WriteRemoval(batch, _queue!.Id, Message);
 
     /// <summary>It is done, or it failed; on the commit thread. The caller adds it to its wake list.</summary>
     public void Complete(StoreException? error) => _error = error;

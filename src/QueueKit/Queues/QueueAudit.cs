@@ -8,6 +8,9 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
     public QueueSnapshot Snapshot(in Moment moment)
     {
         long now = moment.Now;
+        // What stays out is on its way into the store.
+        books.Gate.Prepaid.CallBack(books.Gate);
+        Tally prepaid = books.Gate.Prepaid.Out;
         Tally setAside = default;
         long redelivered = 0;
         foreach (InFlightDelivery delivery in dispatcher.SetAside())
@@ -26,7 +29,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
             Messages = books.Gate.Messages,
             Bytes = books.Gate.Bytes,
             PeakMessages = books.Gate.PeakMessages,
-            Storing = Of(MessageState.Storing),
+            Storing = Shift(Of(MessageState.Storing), prepaid, 1),
             Ready = Shift(Of(MessageState.Ready, dispatcher.Ready.OldestEnqueuedAt()), setAside, 1),
             Delayed = Of(MessageState.Delayed, delayed.OldestEnqueuedAt()),
             InFlight = Shift(Of(MessageState.InFlight, dispatcher.InFlight.OldestHandOver()), setAside, -1),
@@ -35,7 +38,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
             WaitingReceivers = dispatcher.Consumers.WaitingCount,
             Overshoot = books.Gate.Overshoot,
             Paused = (books.Gate.IsPaused ? QueueFlow.Sending : 0) | (dispatcher.IsPaused ? QueueFlow.Receiving : 0),
-            Counts = books.Counts.ToCounts() with { Delivered = books.Counts.Delivered - setAside.Messages, Redelivered = books.Counts.Redelivered - redelivered },
+            Counts = books.Counts.ToCounts() with { Accepted = books.Counts.Accepted + prepaid.Messages, Delivered = books.Counts.Delivered - setAside.Messages, Redelivered = books.Counts.Redelivered - redelivered },
         };
     }
 
@@ -45,12 +48,14 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
         Tally sum = default;
         foreach (MessageState state in Enum.GetValues<MessageState>())
             sum.Add(CountOf(state).Bytes, CountOf(state).Messages);
+        Tally prepaid = books.Gate.Prepaid.Out;
+        sum.Add(prepaid.Bytes, prepaid.Messages);
         Debug.Assert(books.Gate.Messages == sum.Messages, "Every admitted message is in exactly one state.");
         Debug.Assert(books.Gate.Bytes == sum.Bytes, "The bytes of the gate are those of the states.");
         Debug.Assert(dispatcher.Consumers.IsEmpty || dispatcher.Ready.IsEmpty || dispatcher.IsPaused, "No consumer with a free place waits while a message is ready.");
         Debug.Assert(books.Gate.NextAdmissible() is null, "No sender waits while there is room for the first in line.");
         Debug.Assert(books.Storing is { Messages: >= 0, Bytes: >= 0 } && books.Leaving is { Messages: >= 0, Bytes: >= 0 } && books.Evicting is { Messages: >= 0, Bytes: >= 0 }, "No state holds less than nothing.");
-        Debug.Assert(books.Counts.Recovered + books.Counts.Accepted == books.Counts.Acked + books.Counts.DeadLettered + books.Counts.Discarded + books.Counts.Dropped + books.Counts.Purged + books.Gate.Messages + books.Evicting.Messages,
+        Debug.Assert(books.Counts.Recovered + books.Counts.Accepted == books.Counts.Acked + books.Counts.DeadLettered + books.Counts.Discarded + books.Counts.Dropped + books.Counts.Purged + books.Gate.Messages - prepaid.Messages + books.Evicting.Messages,
             "What was accepted is settled, dropped, purged or still here.");
     }
 

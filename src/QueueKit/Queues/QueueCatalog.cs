@@ -132,7 +132,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
         bool more = true;
         while (more)
         {
-            more = await store.ReadAsync(from, to, PageRecords, PageBytes, page, ct).ConfigureAwait(false);
+            more = store.Read(from, to, PageRecords, PageBytes, page);
             foreach (StoreRecord record in page.Records)
                 yield return record;
             if (page.Records.Count > 0)

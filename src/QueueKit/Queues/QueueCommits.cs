@@ -1,3 +1,4 @@
+using QueueKit.Scheduling;
 using QueueKit.Stores;
 
 namespace QueueKit.Queues;
@@ -5,7 +6,7 @@ namespace QueueKit.Queues;
 /// <summary>What the store's answers mean to a queue: a commit is applied, a refusal puts everything back, after a failure nobody knows.</summary>
 internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
 {
-    public void Committed(ReadOnlySpan<CommitWork> run) => queue.Step(new Share(queue, run), static (core, share, in moment, ref aftermath) =>
+    public void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes) => queue.Step(new Share(queue, run), ref wakes, static (core, share, in moment, ref aftermath) =>
     {
         foreach (CommitWork work in share.Run)
         {

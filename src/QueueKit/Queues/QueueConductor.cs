@@ -20,7 +20,6 @@ internal sealed class QueueConductor : IDeadlineTarget
     private readonly Consumer _pull;
     private AckStack _acks;
     private long _armedAt = long.MaxValue;
-    private Exception? _closed;
 
     public QueueConductor(BrokerContext broker, string name, uint id, QueueOptions options)
     {
@@ -51,8 +50,11 @@ internal sealed class QueueConductor : IDeadlineTarget
     /// <summary>Writes the queue's own record, as long as the store does not have it; null once it has. For the pipeline's thread.</summary>
     public Action<StoreBatch>? WriteUnstoredRecord { get; set; }
 
+    /// <summary>What every call gets, once the queue is closed. Guarded by the lock.</summary>
+    public Exception? Closure { get; set; }
+
     /// <summary>Why the queue is no more, if it was deleted. Guarded by the lock.</summary>
-    public Exception? Deletion { get; private set; }
+    public Exception? Deletion { get; set; }
 
     public BrokerContext Broker => _broker;
 
@@ -90,7 +92,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             return ValueTask.FromCanceled<SendReceipt>(ct);
         RefuseOversized(message.Size, 1);
         if (IsDurable)
-            return SendPending(PendingSend.Rent(this, message), mayWait, ct);
+            return SendDurable(PendingSend.Rent(this, message), mayWait, ct);
 
         // The plain case: there is room, and nobody waits, so nothing follows.
         long sequence;
@@ -152,7 +154,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             if (first != 0)
                 return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, first, Durability.Transient));
         }
-        return SendPending(PendingSend.Rent(this, messages.ToArray(), bytes), mayWait: true, ct);
+        return SendDurable(PendingSend.Rent(this, messages.ToArray(), bytes), mayWait: true, ct);
     }
 
     // ---- Receive -----------------------------------------------------------------------------------------------------------
@@ -217,7 +219,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         Aftermath aftermath = default;
         lock (_lock)
         {
-            if (_closed is not null)
+            if (Closure is not null)
                 return null;
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
@@ -238,7 +240,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         Aftermath aftermath = default;
         lock (_lock)
         {
-            if (_closed is not null || receive.Consumer.IsClosed)
+            if (Closure is not null || receive.Consumer.IsClosed)
                 return new ValueTask<bool>(false);
             ThrowIfUnavailable();
             if (_core.Dispatcher.CanDeliver && receive.Consumer.HasFreePlace && !(receive.Consumer.AtMostOnce && IsDurable))
@@ -371,7 +373,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         Aftermath aftermath = default;
         lock (_lock)
         {
-            if (_closed is not null)
+            if (Closure is not null)
                 return;
             Moment moment = Enter(ref aftermath);
             _core.Expire(moment, ref aftermath);
@@ -381,38 +383,27 @@ internal sealed class QueueConductor : IDeadlineTarget
         Finish(ref aftermath);
     }
 
-    // ---- The whole ---------------------------------------------------------------------------------------------------------
-
-    /// <summary>Closes the queue to everybody: every wait ends, and every later call gets <paramref name="reason"/>. Leases stay until <see cref="QueueUpkeep.LoseLeases"/>.</summary>
-    public void Close(Exception reason, bool deleted) => Step((Self: this, reason, deleted), static (core, x, in moment, ref aftermath) =>
-    {
-        if (x.Self._closed is not null)
-            return;
-        x.Self._closed = x.reason;
-        x.Self.Deletion = x.deleted ? x.reason : null;
-        core.Dispatcher.TakeBackSetAside();
-        // A receiver hears of the end by false; a single receive has to be told why.
-        core.EndWaits(x.reason, receive => receive.IsSignal ? null : x.reason, ref aftermath);
-    });
-
-    /// <summary>The store refused the deletion: the queue is open again, with what was in it.</summary>
-    public void Reopen() => Step(this, static (core, self, in moment, ref aftermath) =>
-    {
-        self._closed = null;
-        self.Deletion = null;
-    });
-
     /// <summary>Runs a rare step under the lock: the four beats around <paramref name="step"/>, with every ack booked before it.</summary>
     public void Step<T>(T argument, QueueStep<T> step) where T : allows ref struct
+    {
+        WakeList wakes = default;
+        Step(argument, ref wakes, step);
+        wakes.ScheduleOn(_broker.Scheduler);
+    }
+
+    /// <summary>The same, but whoever is to be woken is left to the caller.</summary>
+    public void Step<T>(T argument, ref WakeList wakes, QueueStep<T> step) where T : allows ref struct
     {
         Aftermath aftermath = default;
         lock (_lock)
         {
             Moment moment = Enter(ref aftermath);
             _core.Dispatcher.BookAcks(ref _acks);
+            _core.Gate.NotePeak();
             step(_core, argument, moment, ref aftermath);
             Exit(moment, ref aftermath);
         }
+        wakes.AddAll(ref aftermath.Wakes);
         Finish(ref aftermath);
     }
 
@@ -511,6 +502,17 @@ internal sealed class QueueConductor : IDeadlineTarget
         return result;
     }
 
+    // With ample room a send is admitted without the lock: two cores that take turns at it spend more on that than on everything else in a send.
+    private ValueTask<SendReceipt> SendDurable(PendingSend send, bool mayWait, CancellationToken ct)
+    {
+        if (!IsDurable || !_core.Gate.Prepaid.TryTake(send.MessageCount, send.Bytes))
+            return SendPending(send, mayWait, ct);
+        ValueTask<SendReceipt> result = send.AsValueTask;
+        send.AdmitPrepaid(new Moment(Clock.Now, Clock));
+        _broker.Pipeline!.Enqueue(send);
+        return result;
+    }
+
     private ValueTask<SendReceipt> SendPending(PendingSend send, bool mayWait, CancellationToken ct)
     {
         GateVerdict verdict;
@@ -579,8 +581,8 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     private void ThrowIfClosed()
     {
-        if (_closed is not null)
-            throw QueueErrors.Again(_closed);
+        if (Closure is not null)
+            throw QueueErrors.Again(Closure);
     }
 
     /// <summary>Throws what every call on a closed queue gets.</summary>

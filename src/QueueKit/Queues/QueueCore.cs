@@ -43,24 +43,11 @@ internal sealed class QueueCore
     public QueueAudit Audit { get; }
     public QueueOptions Options { get; private set; }
 
-    public static StoreKey KeyOf(uint queue, byte priority, long dueTicks, long sequence) =>
-        new(dueTicks == 0 ? StoreKind.Message : StoreKind.Parked, queue, (byte)(Message.MaxPriority - priority), 0, dueTicks, sequence);
-
-    public static void WriteRemoval(StoreBatch batch, uint queue, in QueuedMessage message)
-    {
-        batch.Delete(KeyOf(queue, message.Band, message.History?.ScheduledTicks ?? 0, message.Sequence));
-        if (message.History is { IsStored: true })
-            batch.Delete(AttemptsRecord.KeyOf(queue, message.Sequence));
-    }
-
-    /// <summary>The due time of a scheduled message that is admitted now.</summary>
-    public static long DueTicksOf(Message message, in Moment moment) =>
-        message.DueTime is { } due ? Math.Max(1, due.UtcTicks) : moment.UtcTicksAfter(message.Delay!.Value);
-
     /// <summary>Makes options effective.</summary>
     public void Apply(QueueOptions options)
     {
         Options = options;
+        Gate.Prepaid.CallBack(Gate);
         Gate.Policy = options.Overflow;
         Gate.MaxMessages = options.MaxMessages ?? long.MaxValue;
         Gate.MaxBytes = options.MaxBytes ?? long.MaxValue;
@@ -142,7 +129,7 @@ internal sealed class QueueCore
         Counts.Accepted++;
         long sequence = ++_lastSequence;
         if (message.IsScheduled)
-            PlaceScheduled(new QueuedMessage(message, sequence, moment.Now, new MessageHistory { ScheduledTicks = DueTicksOf(message, moment) }), moment, ref aftermath);
+            PlaceScheduled(new QueuedMessage(message, sequence, moment.Now, new MessageHistory { ScheduledTicks = StoredMessage.DueTicksOf(message, moment) }), moment, ref aftermath);
         else
             Dispatcher.PlaceNew(new QueuedMessage(message, sequence, moment.Now), moment, ref aftermath);
         return sequence;
@@ -165,6 +152,7 @@ internal sealed class QueueCore
         {
             _books.Storing.Add(send.Bytes, send.MessageCount);
             aftermath.Commits.Add(send);
+            Gate.Prepaid.Refill(Gate);
             return;
         }
         send.Number(_lastSequence + 1);
@@ -200,14 +188,14 @@ internal sealed class QueueCore
     /// <summary>The store has the messages of a send: they become ready, or delayed, and its victims are gone.</summary>
     public void Stored(PendingSend send, in Moment moment, ref Aftermath aftermath)
     {
-        _books.Storing.Remove(send.Bytes, send.MessageCount);
+        EndStoring(send);
         PlaceAll(send, moment, ref aftermath);
     }
 
     /// <summary>The store does not have them: the places are free again, and the victims are back in theirs.</summary>
     public void NotStored(PendingSend send, in Moment moment, ref Aftermath aftermath)
     {
-        _books.Storing.Remove(send.Bytes, send.MessageCount);
+        EndStoring(send);
         Gate.GiveBack(send.MessageCount, send.Bytes);
         Counts.Accepted -= send.MessageCount;
         if (send.Victims is { } victims)
@@ -252,8 +240,6 @@ internal sealed class QueueCore
         else
             Dispatcher.Ready.Insert(message);
     }
-
-    // ---- Out: dispatch -----------------------------------------------------------------------------------------------------
 
     // ---- Settle ------------------------------------------------------------------------------------------------------------
 
@@ -530,8 +516,27 @@ internal sealed class QueueCore
 
     // ---- Moves -------------------------------------------------------------------------------------------------------------
 
+    // One that was admitted without the lock is booked as accepted only now.
+    private void EndStoring(PendingSend send)
+    {
+        if (send.IsPrepaid)
+        {
+            Gate.Prepaid.Settle(send.MessageCount, send.Bytes);
+            Counts.Accepted += send.MessageCount;
+        }
+        else
+        {
+            _books.Storing.Remove(send.Bytes, send.MessageCount);
+        }
+    }
+
     private void PlaceAll(PendingSend send, in Moment moment, ref Aftermath aftermath)
     {
+        if (send.IsPlain)
+        {
+            Dispatcher.PlaceNew(send.Queued, moment, ref aftermath);
+            return;
+        }
         for (int i = 0; i < send.MessageCount; i++)
             Place(send.QueuedAt(i), moment, ref aftermath);
     }

@@ -36,7 +36,10 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         queue.Step((flow, paused), static (core, x, in moment, ref aftermath) =>
         {
             if ((x.flow & QueueFlow.Sending) != 0)
+            {
+                core.Gate.Prepaid.CallBack(core.Gate);
                 core.Gate.IsPaused = x.paused;
+            }
             if ((x.flow & QueueFlow.Receiving) != 0)
                 core.Dispatcher.IsPaused = x.paused;
             if (core.Dispatcher.IsPaused)
@@ -61,6 +64,26 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         await purge.Committed.ConfigureAwait(false);
         return purge.Count;
     }
+
+    /// <summary>Closes the queue to everybody: every wait ends, and every later call gets <paramref name="reason"/>. Leases stay until <see cref="LoseLeases"/>.</summary>
+    public void Close(Exception reason, bool deleted) => queue.Step((queue, reason, deleted), static (core, x, in moment, ref aftermath) =>
+    {
+        if (x.queue.Closure is not null)
+            return;
+        x.queue.Closure = x.reason;
+        x.queue.Deletion = x.deleted ? x.reason : null;
+        core.Gate.Prepaid.CallBack(core.Gate);
+        core.Dispatcher.TakeBackSetAside();
+        // A receiver hears of the end by false; a single receive has to be told why.
+        core.EndWaits(x.reason, receive => receive.IsSignal ? null : x.reason, ref aftermath);
+    });
+
+    /// <summary>The store refused the deletion: the queue is open again, with what was in it.</summary>
+    public void Reopen() => queue.Step(queue, static (core, queue, in moment, ref aftermath) =>
+    {
+        queue.Closure = null;
+        queue.Deletion = null;
+    });
 
     /// <summary>The store has stopped: whoever waits on a durable queue is told.</summary>
     public void StoreStopped(StoreException fault) => queue.Step(fault, static (core, fault, in _, ref aftermath) =>
@@ -93,7 +116,7 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         private void Write(StoreBatch batch)
         {
             foreach (WaitingMessage waiting in _taken)
-                QueueCore.WriteRemoval(batch, queue.Id, waiting.Message);
+                StoredMessage.WriteRemoval(batch, queue.Id, waiting.Message);
         }
 
         private void Done() => queue.Step(new PurgeStep(_taken, done: true));

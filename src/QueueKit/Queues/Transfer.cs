@@ -1,3 +1,4 @@
+using QueueKit.Scheduling;
 using QueueKit.Stores;
 
 namespace QueueKit.Queues;
@@ -79,25 +80,25 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
             // A queue of dead letters that was created a moment ago: if the store refused it, its first message brings it along.
             arrival.Queue.WriteUnstoredRecord?.Invoke(batch);
             arrival.Sequence = ++sequence;
-            batch.Put(QueueCore.KeyOf(arrival.Queue.Id, arrival.Message.Priority, arrival.DueTicks, arrival.Sequence), arrival.Encoded.Head, arrival.Encoded.Body);
+            batch.Insert(StoredMessage.KeyOf(arrival.Queue.Id, arrival.Message.Priority, arrival.DueTicks, arrival.Sequence), arrival.Encoded.Head, arrival.Encoded.Body);
         }
         foreach ((QueueConductor queue, List<QueuedMessage> victims) in _victims)
         {
             foreach (QueuedMessage victim in queue.IsDurable ? victims : [])
-                QueueCore.WriteRemoval(batch, queue.Id, victim);
+                StoredMessage.WriteRemoval(batch, queue.Id, victim);
         }
         foreach (Exit exit in _exits)
         {
             if (!exit.Queue.IsDurable)
                 continue;
             if (exit.Kind != ExitKind.Returned)
-                QueueCore.WriteRemoval(batch, exit.Queue.Id, exit.Message);
+                StoredMessage.WriteRemoval(batch, exit.Queue.Id, exit.Message);
             else if (exit.Message.History is { IsStored: true, FailedAttempts: > 0 } history)
                 batch.Put(AttemptsRecord.KeyOf(exit.Queue.Id, exit.Message.Sequence), new AttemptsRecord(history.FailedAttempts, exit.DueTicks, history.LastError).Encode());
         }
     }
 
-    public void Committed(ReadOnlySpan<CommitWork> run)
+    public void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes)
     {
         foreach (CommitWork work in run)
         {
@@ -237,7 +238,7 @@ internal sealed class Arrival(QueueConductor queue, Message message, DeadLetterI
     public void Prepare(in Moment moment)
     {
         _enqueuedAt = moment.Now;
-        DueTicks = message.IsScheduled ? QueueCore.DueTicksOf(message, moment) : 0;
+        DueTicks = message.IsScheduled ? StoredMessage.DueTicksOf(message, moment) : 0;
         if (!queue.IsDurable)
             return;
         Encoded = MessageRecord.Encode(message, deadLetter);

@@ -46,19 +46,44 @@ internal struct WakeList
         _count++;
     }
 
-    /// <summary>Hands everything to <paramref name="scheduler"/>, in order, and is empty again.</summary>
-    public void ScheduleOn(WorkScheduler scheduler)
+    /// <summary>Adds all of <paramref name="other"/>, which is empty then.</summary>
+    public void AddAll(ref WakeList other)
     {
-        if (_first is null)
+        if (other._first is null)
             return;
-        scheduler.Started(_count);
-        for (WorkItem? item = _first; item is not null;)
+        if (_last is null)
+            _first = other._first;
+        else
+            _last.NextToWake = other._first;
+        _last = other._last;
+        _count += other._count;
+        other = default;
+    }
+
+    /// <summary>Hands everything to <paramref name="scheduler"/>, in order, and is empty again.</summary>
+    /// <param name="scheduler">Where to.</param>
+    /// <param name="between">Something to run when half of the list has had its turn.</param>
+    public void ScheduleOn(WorkScheduler scheduler, WorkItem? between = null)
+    {
+        // Taken first: what runs in between may fill the list anew.
+        WakeList list = this;
+        this = default;
+        int total = list._count + (between is null ? 0 : 1);
+        if (total == 0)
+            return;
+        scheduler.Started(total);
+        int half = list._count / 2;
+        WorkItem? item = list._first;
+        for (int i = 0; i <= list._count; i++)
         {
+            if (i == half)
+                between?.ScheduleOn(scheduler);
+            if (item is null)
+                break;
             WorkItem? next = item.NextToWake;
             item.NextToWake = null;
             item.ScheduleOn(scheduler);
             item = next;
         }
-        this = default;
     }
 }

@@ -24,6 +24,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private int _first;
     private int _sealed;
     private FlushLevel _level;
+    // Whoever waits for what has been applied.
+    private WakeList _wakes;
     private readonly LoopItem _loop;
     private readonly Thread? _thread;
     private readonly ManualResetEventSlim? _signal;
@@ -110,8 +112,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
             if (Gather())
             {
                 CommitGathered();
-                // On behind the completions that this commit has queued: what they send next gathers into one batch instead of many small ones.
-                _scheduler.Schedule(_loop);
+                // On in the midst of the completions: what the first half of them sends next is one batch, and is committed while the second half runs.
+                _wakes.ScheduleOn(_scheduler, between: _loop);
                 return;
             }
             if (closing)
@@ -131,7 +133,10 @@ internal sealed class CommitPipeline : IAsyncDisposable
             // Asked before the last look at the intake: what arrived before the closing is seen by that look.
             bool closing = _closing;
             while (Gather())
+            {
                 CommitGathered();
+                _wakes.ScheduleOn(_scheduler);
+            }
             if (closing)
             {
                 End();
@@ -278,7 +283,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
             int length = 1;
             while (length < works.Length && ReferenceEquals(works[length].Target, target))
                 length++;
-            target.Committed(works[..length]);
+            target.Committed(works[..length], ref _wakes);
             works = works[length..];
         }
     }

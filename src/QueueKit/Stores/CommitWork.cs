@@ -33,7 +33,9 @@ internal abstract class CommitWork : WorkItem
 internal interface ICommitTarget
 {
     /// <summary>All of <paramref name="run"/> is committed; they are neighbours in the batch, in its order.</summary>
-    void Committed(ReadOnlySpan<CommitWork> run);
+    /// <param name="run">The works.</param>
+    /// <param name="wakes">Takes whoever waits for them: woken when the whole batch is applied.</param>
+    void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes);
 }
 
 /// <summary>Works collected under a lock, for the pipeline.</summary>

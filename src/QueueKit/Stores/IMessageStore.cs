@@ -23,6 +23,7 @@ public interface IMessageStoreProvider
 /// <item>A read sees every commit that had returned when the read began, and none in part.</item>
 /// <item>Keys are ordered by <see cref="StoreKey.CompareTo"/>, which is the order of the bytes of <see cref="StoreKey.WriteTo"/>.</item>
 /// <item>Values come back exactly as they were put, the split between head and body included.</item>
+/// <item>A range delete may take time with the records in it; the broker deletes many records in slices.</item>
 /// <item>A batch is never empty: the pipeline puts the commit's own record into each.</item>
 /// <item>After a commit has failed with anything but <see cref="StoreFault.Refused"/>, every further commit fails with <see cref="StoreFault.Stopped"/>.</item>
 /// </list>
@@ -43,16 +44,15 @@ public interface IMessageStore : IAsyncDisposable
     /// Any other kind, and any other exception: the outcome is unknown and the store is dead from now on.</exception>
     void Commit(StoreBatch batch, FlushLevel level);
 
-    /// <summary>Reads records with <paramref name="from"/> ≤ key &lt; <paramref name="to"/> in ascending order into <paramref name="page"/>, which it clears first.</summary>
+    /// <summary>Reads records with <paramref name="from"/> ≤ key &lt; <paramref name="to"/> in ascending order into <paramref name="page"/>, which it clears first. May block on a device: whoever calls decides on which thread.</summary>
     /// <param name="from">The first key.</param>
     /// <param name="to">The key before which to stop.</param>
     /// <param name="maxCount">The most records; at least 1.</param>
     /// <param name="maxBytes">Stop after the record that reaches this many bytes of heads and bodies; at least 1, so that one record always comes.</param>
     /// <param name="page">Where the records go.</param>
-    /// <param name="ct">Gives up the read.</param>
     /// <returns>Whether more records may lie in the range; false is certain.</returns>
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: the data are damaged. A damaged record is never returned as good.</exception>
-    ValueTask<bool> ReadAsync(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page, CancellationToken ct = default);
+    bool Read(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page);
 }
 
 /// <summary>How safe a commit is when it returns.</summary>

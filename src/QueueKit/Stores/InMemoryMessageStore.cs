@@ -47,7 +47,7 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
             if (_session is not null)
             {
                 throw new StoreException(
-                    StoreFault.Refused,
+                    StoreFault.InUse,
                     "The in-memory store is open in another broker. Dispose that broker first, or give each broker an InMemoryMessageStore of its own.");
             }
             _session = new Session(this);
@@ -154,6 +154,7 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
                 Track(operation);
             switch (operation.Kind)
             {
+                case StoreOperationKind.Insert:
                 case StoreOperationKind.Put:
                     _records.Put(operation.Key, operation.Head, operation.Body);
                     break;
@@ -222,13 +223,11 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
 
         public void Commit(StoreBatch batch, FlushLevel level) => store.Commit(this, batch, level);
 
-        public ValueTask<bool> ReadAsync(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page, CancellationToken ct = default)
+        public bool Read(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page)
         {
             ArgumentOutOfRangeException.ThrowIfLessThan(maxCount, 1);
             ArgumentOutOfRangeException.ThrowIfLessThan(maxBytes, 1);
-            return ct.IsCancellationRequested
-                ? ValueTask.FromCanceled<bool>(ct)
-                : new(store.Read(this, from, to, maxCount, maxBytes, page));
+            return store.Read(this, from, to, maxCount, maxBytes, page);
         }
 
         public ValueTask DisposeAsync()

@@ -287,6 +287,11 @@ internal static class MessageRecord
             crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
             bytes = bytes[8..];
         }
+        if (bytes.Length >= 4)
+        {
+            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt32LittleEndian(bytes));
+            bytes = bytes[4..];
+        }
         foreach (byte value in bytes)
             crc = BitOperations.Crc32C(crc, value);
         return ~crc;

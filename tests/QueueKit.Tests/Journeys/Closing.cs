@@ -346,8 +346,7 @@ public class Closing(Durability durability) : Journey(durability)
 
             public void Commit(StoreBatch batch, FlushLevel level) => store.Commit(batch, level);
 
-            public ValueTask<bool> ReadAsync(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page, CancellationToken ct = default) =>
-                store.ReadAsync(from, to, maxCount, maxBytes, page, ct);
+            public bool Read(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page) => store.Read(from, to, maxCount, maxBytes, page);
 
             public ValueTask DisposeAsync()
             {

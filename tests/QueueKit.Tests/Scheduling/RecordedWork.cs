@@ -1,3 +1,4 @@
+using QueueKit.Scheduling;
 using QueueKit.Stores;
 
 namespace QueueKit.Tests.Scheduling;
@@ -70,7 +71,7 @@ internal sealed class WorkTarget(string name = "") : ICommitTarget
 
     public Action<RecordedWork>? OnCommitted { get; set; }
 
-    public void Committed(ReadOnlySpan<CommitWork> run)
+    public void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes)
     {
         var numbers = new List<long>();
         foreach (CommitWork work in run)

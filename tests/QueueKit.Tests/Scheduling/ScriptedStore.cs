@@ -63,7 +63,7 @@ internal sealed class ScriptedStore(bool commitBlocks) : IMessageStore
             throw call.Error;
     }
 
-    public ValueTask<bool> ReadAsync(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page, CancellationToken ct = default) =>
+    public bool Read(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page) =>
         throw new NotSupportedException("A pipeline reads nothing.");
 
     public ValueTask DisposeAsync()

@@ -326,7 +326,7 @@ public class InMemoryMessageStoreFaultTests
     private async Task<StoreRecord[]> Records()
     {
         var page = new StorePage();
-        await _store.ReadAsync(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts), int.MaxValue, long.MaxValue, page);
+        _store.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts), int.MaxValue, long.MaxValue, page);
         return [.. page.Records];
     }
 

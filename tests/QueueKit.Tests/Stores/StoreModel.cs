@@ -17,6 +17,9 @@ internal sealed class StoreModel
         {
             switch (operation.Kind)
             {
+                case StoreOperationKind.Insert:
+                    _records.Add(operation.Key, (operation.Head.ToArray(), operation.Body.ToArray()));
+                    break;
                 case StoreOperationKind.Put:
                     _records[operation.Key] = (operation.Head.ToArray(), operation.Body.ToArray());
                     break;
