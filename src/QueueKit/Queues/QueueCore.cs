@@ -249,11 +249,12 @@ internal sealed class QueueCore
         Counts.Recovered++;
         if (dueTicks != 0)
             _delayed.Add(message, dueTicks);
-        else
+        // A store reads messages in the order of their bands and numbers, but scheduled ones, which come after them, in the order of their due times.
+        else if (message.History is { ScheduledTicks: not 0 })
             Dispatcher.Ready.Insert(message);
+        else
+            Dispatcher.Ready.Append(message);
     }
-
-    // ---- Out: dispatch -----------------------------------------------------------------------------------------------------
 
     // ---- Settle ------------------------------------------------------------------------------------------------------------
 
