@@ -95,16 +95,29 @@ internal sealed class InFlightTable
             Add(delivery, deadline, plain: false);
     }
 
-    /// <summary>When the delivery that is out longest was handed over. Looks at each prolonged lease; the plain ones cost nothing.</summary>
+    /// <summary>When the delivery that is out longest was handed over; null if none is. Looks at each prolonged lease; of the plain ones only at those before the first that began when it was added.</summary>
     public long? OldestHandOver()
     {
-        long? oldest = _first?.StartedAt;
+        long? oldest = null;
+        // In the order of their deadlines: what was set aside first may have been handed over later than the next one.
+        for (InFlightDelivery? delivery = _first; delivery is not null; delivery = delivery.Next)
+        {
+            Look(delivery);
+            if (delivery.State != LeaseState.Offered && !delivery.HasEarlyDeadline)
+                break;
+        }
         if (_set is not null)
         {
             foreach (InFlightDelivery delivery in _set)
-                oldest = Math.Min(oldest ?? long.MaxValue, delivery.StartedAt);
+                Look(delivery);
         }
         return oldest;
+
+        void Look(InFlightDelivery delivery)
+        {
+            if (delivery.State != LeaseState.Offered)
+                oldest = Math.Min(oldest ?? long.MaxValue, delivery.StartedAt);
+        }
     }
 
     // A dead node that pointed on to younger ones would keep the whole chain alive until a full collection: both links are cleared.

@@ -13,15 +13,18 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
         Tally prepaid = books.Gate.Prepaid.Out;
         Tally setAside = default;
         long redelivered = 0;
+        long? readySince = dispatcher.Ready.OldestEnqueuedAt();
         foreach (InFlightDelivery delivery in dispatcher.SetAside())
         {
             setAside.Add(delivery.Size);
             redelivered += delivery.IsRedelivered ? 1 : 0;
+            readySince = Math.Min(readySince ?? long.MaxValue, delivery.EnqueuedAtMonotonic);
         }
         StateSnapshot Of(MessageState state, long? since = null) =>
             new(CountOf(state).Messages, CountOf(state).Bytes, since is { } start ? TimeSpan.FromTicks(Math.Max(0, now - start)) : null);
+        // Receivers take what is set aside without the lock: where no message is left in a state by this count, no age is either.
         static StateSnapshot Shift(StateSnapshot state, Tally by, int sign) =>
-            state with { Messages = state.Messages + sign * by.Messages, Bytes = state.Bytes + sign * by.Bytes };
+            new(state.Messages + sign * by.Messages, state.Bytes + sign * by.Bytes, state.Messages + sign * by.Messages == 0 ? null : state.OldestAge);
         return new QueueSnapshot
         {
             Name = conductor.Name,
@@ -30,7 +33,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
             Bytes = books.Gate.Bytes,
             PeakMessages = books.Gate.PeakMessages,
             Storing = Shift(Of(MessageState.Storing), prepaid, 1),
-            Ready = Shift(Of(MessageState.Ready, dispatcher.Ready.OldestEnqueuedAt()), setAside, 1),
+            Ready = Shift(Of(MessageState.Ready, readySince), setAside, 1),
             Delayed = Of(MessageState.Delayed, delayed.OldestEnqueuedAt()),
             InFlight = Shift(Of(MessageState.InFlight, dispatcher.InFlight.OldestHandOver()), setAside, -1),
             Leaving = Of(MessageState.Leaving),

@@ -16,4 +16,18 @@ internal sealed class QueueBooks
     public Tally Evicting;
 
     public OverflowGate Gate { get; } = new();
+
+    /// <summary>A send is stored, or is not. One that was admitted without the lock is booked as accepted only now.</summary>
+    public void EndStoring(PendingSend send)
+    {
+        if (send.IsPrepaid)
+        {
+            Gate.Prepaid.Settle(send.MessageCount, send.Bytes);
+            Counts.Accepted += send.MessageCount;
+        }
+        else
+        {
+            Storing.Remove(send.Bytes, send.MessageCount);
+        }
+    }
 }

@@ -365,8 +365,6 @@ internal sealed class QueueConductor : IDeadlineTarget
             ThrowIfUnavailable();
     }
 
-    // ---- Time --------------------------------------------------------------------------------------------------------------
-
     void IDeadlineTarget.OnDeadline(long now)
     {
         long utcTicks = Clock.ReadWallClock().UtcTicks;

@@ -151,8 +151,8 @@ internal sealed class QueueCore
         if (_conductor.IsDurable)
         {
             _books.Storing.Add(send.Bytes, send.MessageCount);
-            aftermath.Commits.Add(send);
             Gate.Prepaid.Refill(Gate);
+            aftermath.Commits.Add(send);
             return;
         }
         send.Number(_lastSequence + 1);
@@ -169,33 +169,28 @@ internal sealed class QueueCore
         // An at-most-once hand-over frees the place at once, which lets the next sender in, and so on.
         while (Gate.WaitingCount != 0 || !Dispatcher.Consumers.IsEmpty)
         {
-            AdmitWaiting(moment, ref aftermath);
+            while (Gate.NextAdmissible() is { } send)
+            {
+                Gate.Leave(send);
+                Admit(send, null, moment, ref aftermath);
+            }
             Dispatcher.Serve(moment, ref aftermath);
             if (Gate.NextAdmissible() is null)
                 return;
         }
     }
 
-    private void AdmitWaiting(in Moment moment, ref Aftermath aftermath)
-    {
-        while (Gate.NextAdmissible() is { } send)
-        {
-            Gate.Leave(send);
-            Admit(send, null, moment, ref aftermath);
-        }
-    }
-
     /// <summary>The store has the messages of a send: they become ready, or delayed, and its victims are gone.</summary>
     public void Stored(PendingSend send, in Moment moment, ref Aftermath aftermath)
     {
-        EndStoring(send);
+        _books.EndStoring(send);
         PlaceAll(send, moment, ref aftermath);
     }
 
     /// <summary>The store does not have them: the places are free again, and the victims are back in theirs.</summary>
     public void NotStored(PendingSend send, in Moment moment, ref Aftermath aftermath)
     {
-        EndStoring(send);
+        _books.EndStoring(send);
         Gate.GiveBack(send.MessageCount, send.Bytes);
         Counts.Accepted -= send.MessageCount;
         if (send.Victims is { } victims)
@@ -237,8 +232,11 @@ internal sealed class QueueCore
         Counts.Recovered++;
         if (dueTicks != 0)
             _delayed.Add(message, dueTicks);
-        else
+        // A store reads messages in the order of their bands and numbers, but scheduled ones, which come after them, in the order of their due times.
+        else if (message.History is { ScheduledTicks: not 0 })
             Dispatcher.Ready.Insert(message);
+        else
+            Dispatcher.Ready.Append(message);
     }
 
     // ---- Settle ------------------------------------------------------------------------------------------------------------
@@ -515,20 +513,6 @@ internal sealed class QueueCore
     }
 
     // ---- Moves -------------------------------------------------------------------------------------------------------------
-
-    // One that was admitted without the lock is booked as accepted only now.
-    private void EndStoring(PendingSend send)
-    {
-        if (send.IsPrepaid)
-        {
-            Gate.Prepaid.Settle(send.MessageCount, send.Bytes);
-            Counts.Accepted += send.MessageCount;
-        }
-        else
-        {
-            _books.Storing.Remove(send.Bytes, send.MessageCount);
-        }
-    }
 
     private void PlaceAll(PendingSend send, in Moment moment, ref Aftermath aftermath)
     {

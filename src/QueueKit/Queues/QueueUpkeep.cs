@@ -129,3 +129,18 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         }
     }
 }
+
+/// <summary>The removal of waiting messages is committed, or not.</summary>
+internal sealed class PurgeStep(List<WaitingMessage> messages, bool done) : ITransferStep
+{
+    public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
+    {
+        if (done)
+        {
+            core.Purged(messages);
+            return;
+        }
+        foreach (WaitingMessage waiting in messages)
+            core.NotPurged(waiting, moment, ref aftermath);
+    }
+}

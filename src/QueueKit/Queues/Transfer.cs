@@ -353,18 +353,3 @@ internal sealed class GiveBackStep(int messages, long bytes, List<QueuedMessage>
             core.NotEvicted(victim, moment, ref aftermath);
     }
 }
-
-/// <summary>The removal of waiting messages is committed, or not.</summary>
-internal sealed class PurgeStep(List<WaitingMessage> messages, bool done) : ITransferStep
-{
-    public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
-    {
-        if (done)
-        {
-            core.Purged(messages);
-            return;
-        }
-        foreach (WaitingMessage waiting in messages)
-            core.NotPurged(waiting, moment, ref aftermath);
-    }
-}

@@ -77,6 +77,44 @@ public class DurabilityAndStores(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task WhatCameBackAndWhatWasScheduledKeepTheirPlacesAmongTheOthers()
+    {
+        MessageQueue queue = await Declare();
+        var random = new Random(20261123);
+        string[] names = [.. Enumerable.Range(1, 60).Select(i => $"{i}")];
+        foreach (string name in names)
+        {
+            await Soon(queue.SendAsync(new Message(Text(name).Body)
+            {
+                Priority = (byte)random.Next(3),
+                Delay = random.Next(3) == 0 ? TimeSpan.FromSeconds(random.Next(1, 10)) : null,
+            }));
+        }
+        await Advance(queue, Minute);
+        foreach (Delivery delivery in await queue.ReceiveBatchAsync(names.Length, TimeSpan.Zero))
+        {
+            switch (random.Next(3))
+            {
+                case 0:
+                    delivery.Nack(TimeSpan.Zero);
+                    break;
+                case 1:
+                    delivery.Release();
+                    break;
+            }
+        }
+        await Idle(queue);
+
+        queue = await CrashAndReopen();
+        await Advance(queue, Tick);
+
+        IReadOnlyList<Delivery> found = await queue.ReceiveBatchAsync(names.Length, TimeSpan.Zero);
+        Assert.That(found.Select(Text), Is.EquivalentTo(names));
+        Assert.That(found.Select(delivery => (-delivery.Message.Priority, delivery.Sequence)), Is.Ordered);
+        Assert.That(found.Select(delivery => delivery.Attempt).Distinct(), Is.EquivalentTo([1, 2]));
+    }
+
+    [Test]
     public async Task WhatWasAckedIsGoneForGood()
     {
         MessageQueue queue = await Declare();

@@ -41,6 +41,31 @@ public class Snapshots(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task WhatIsSetAsideForAReceiverIsAsOldAsItIsAndNotWithIt()
+    {
+        MessageQueue queue = await Declare();
+        for (int i = 1; i <= 16; i++)
+        {
+            await Send(queue, $"{i}");
+            Advance(Second);
+        }
+        await using MessageReceiver receiver = queue.OpenReceiver();
+        Assert.That(receiver.TryReceive(out Delivery? first));
+        Advance(Second);
+
+        Assert.That(queue.GetSnapshot().Ready, Has.Property(nameof(StateSnapshot.Messages)).EqualTo(15).And.Property(nameof(StateSnapshot.OldestAge)).EqualTo(16 * Second), "the second message is the oldest that is ready");
+        Assert.That(queue.GetSnapshot().InFlight, Is.EqualTo(new StateSnapshot(1, 1, Second)));
+
+        await Soon(first!.AckAsync());
+        Assert.That(queue.GetSnapshot().InFlight, Is.EqualTo(new StateSnapshot(0, 0, null)), "a message set aside is not handed over");
+        Assert.That(receiver.TryReceive(out _));
+        Advance(Second);
+        Assert.That(queue.GetSnapshot().InFlight, Is.EqualTo(new StateSnapshot(1, 1, Second)), "its lease began when it was taken, not when it was set aside");
+        await Drain(queue);
+        Assert.That(queue.GetSnapshot().Ready, Is.EqualTo(new StateSnapshot(0, 0, null)));
+    }
+
+    [Test]
     public async Task WhoeverWaitsIsShown()
     {
         MessageQueue queue = await Declare(new QueueOptions { MaxMessages = 1 });
