@@ -138,10 +138,10 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         if (!_queue!.IsDurable)
             return;
         DateTimeOffset enqueuedAt = moment.Utc;
-        if (_batch is null)
-            MessageRecord.Stamp(_encodedSingle, enqueuedAt);
-        else
-            Array.ForEach(_encodedBatch!, encoded => MessageRecord.Stamp(encoded, enqueuedAt));
+        if (_encodedBatch is null)
+            MessageRecord.Stamp(ref _encodedSingle, enqueuedAt);
+        foreach (ref EncodedMessage encoded in _encodedBatch.AsSpan())
+            MessageRecord.Stamp(ref encoded, enqueuedAt);
     }
 
     /// <summary>Admitted without the lock, on prepaid places.</summary>
@@ -193,7 +193,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         if (IsPlain)
         {
             sequence++;
-            batch.Insert(StoredMessage.KeyOf(queue, _single!.Priority, 0, _firstSequence), _encodedSingle.Head, _encodedSingle.Body);
+            Write(batch, StoredMessage.KeyOf(queue, _single!.Priority, 0, _firstSequence), _encodedSingle);
         }
         else
         {
@@ -212,9 +212,14 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         for (int i = 0; i < MessageCount; i++)
         {
             long due = _scheduledTicks?[i] ?? 0;
-            EncodedMessage encoded = _encodedBatch is null ? _encodedSingle : _encodedBatch[i];
-            batch.Insert(StoredMessage.KeyOf(queue, MessageAt(i).Priority, due, _firstSequence + i), encoded.Head, encoded.Body);
+            Write(batch, StoredMessage.KeyOf(queue, MessageAt(i).Priority, due, _firstSequence + i), _encodedBatch is null ? _encodedSingle : _encodedBatch[i]);
         }
+    }
+
+    private static void Write(StoreBatch batch, in StoreKey key, in EncodedMessage encoded)
+    {
+        MessageRecord.Seal(encoded, key);
+        batch.Insert(key, encoded.Head, encoded.Body);
     }
 
     public override void Refused(StoreException reason) => _queue!.Commits.NotCommitted(this, reason);

@@ -10,7 +10,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
     public const int LargestHead = 256 * 1024;
 
     // The newest format of a store that this version reads, and the one it writes.
-    private const int Format = 1;
+    private const uint Format = 1;
     private const int PageRecords = 1024;
     private const long PageBytes = 8 * 1024 * 1024;
 
@@ -40,13 +40,11 @@ internal sealed class QueueCatalog(BrokerContext broker)
             return new QueueConductor(broker, name, 0, options);
         uint id = checked(++_lastId);
         var queue = new QueueConductor(broker, name, id, options);
-        byte[] record = QueueRecord.Encode(name, options);
+        byte[] record = QueueRecord.Encode(id, name, options);
         Action<StoreBatch> write = batch =>
         {
-            byte[] lastId = new byte[4];
-            BinaryPrimitives.WriteUInt32LittleEndian(lastId, Volatile.Read(ref _lastId));
-            batch.Put(s_formatKey, BitConverter.GetBytes(Format));
-            batch.Put(s_lastIdKey, lastId);
+            PutMeta(batch, s_formatKey, Format);
+            PutMeta(batch, s_lastIdKey, Volatile.Read(ref _lastId));
             batch.Put(QueueRecord.KeyOf(id), record);
         };
         queue.WriteUnstoredRecord = write;
@@ -59,7 +57,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
     {
         if (!queue.IsDurable)
             return null;
-        byte[] record = QueueRecord.Encode(queue.Name, options);
+        byte[] record = QueueRecord.Encode(queue.Id, queue.Name, options);
         return Write(batch => batch.Put(QueueRecord.KeyOf(queue.Id), record));
     }
 
@@ -77,10 +75,10 @@ internal sealed class QueueCatalog(BrokerContext broker)
         var meta = new Dictionary<StoreKey, StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Meta), ct).ConfigureAwait(false))
             meta[record.Key] = record;
-        if (meta.TryGetValue(s_formatKey, out StoreRecord format) && BitConverter.ToInt32(format.Head.Span) is var found and not Format)
+        if (meta.TryGetValue(s_formatKey, out StoreRecord format) && ReadMeta(format, "format") is var found and not Format)
             throw new StoreException(StoreFault.Unreadable, $"The store has format {found}; this version of QueueKit reads format {Format}. Open it with a newer version. Nothing was changed.");
         if (meta.TryGetValue(s_lastIdKey, out StoreRecord lastId))
-            _lastId = BinaryPrimitives.ReadUInt32LittleEndian(lastId.Head.Span);
+            _lastId = ReadMeta(lastId, "last queue id");
         CommitRecord lastCommit = meta.TryGetValue(CommitRecord.Key, out StoreRecord commit) ? CommitRecord.Read(commit.Head.Span) : default;
         broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit);
 
@@ -124,6 +122,25 @@ internal sealed class QueueCatalog(BrokerContext broker)
                     hasFailed ? attempt.DueTicks : scheduled);
             }
         }
+    }
+
+    // The records about the store itself, but for the commit's own:
+    //
+    //  0              4          8
+    //  | value u32 LE | checksum |       The checksum is CRC-32C over the value and the key.
+
+    private static void PutMeta(StoreBatch batch, in StoreKey key, uint value)
+    {
+        byte[] record = new byte[4 + RecordChecksum.Length];
+        BinaryPrimitives.WriteUInt32LittleEndian(record, value);
+        batch.Put(key, RecordChecksum.Seal(record, key));
+    }
+
+    private static uint ReadMeta(in StoreRecord record, string what)
+    {
+        if (record.Head.Length < 4 + RecordChecksum.Length || !RecordChecksum.IsRight(record.Head.Span, record.Key))
+            throw new StoreException(StoreFault.Unreadable, $"The store's record of its {what} is damaged: its checksum does not match its content and key. Restore the store from a backup. Nothing was changed.");
+        return BinaryPrimitives.ReadUInt32LittleEndian(record.Head.Span);
     }
 
     private static async IAsyncEnumerable<StoreRecord> ReadAsync(IMessageStore store, StoreKey from, StoreKey to, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)

@@ -79,8 +79,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
                 continue;
             // A queue of dead letters that was created a moment ago: if the store refused it, its first message brings it along.
             arrival.Queue.WriteUnstoredRecord?.Invoke(batch);
-            arrival.Sequence = ++sequence;
-            batch.Insert(StoredMessage.KeyOf(arrival.Queue.Id, arrival.Message.Priority, arrival.DueTicks, arrival.Sequence), arrival.Encoded.Head, arrival.Encoded.Body);
+            arrival.WriteTo(batch, ++sequence);
         }
         foreach ((QueueConductor queue, List<QueuedMessage> victims) in _victims)
         {
@@ -94,7 +93,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
             if (exit.Kind != ExitKind.Returned)
                 StoredMessage.WriteRemoval(batch, exit.Queue.Id, exit.Message);
             else if (exit.Message.History is { IsStored: true, FailedAttempts: > 0 } history)
-                batch.Put(AttemptsRecord.KeyOf(exit.Queue.Id, exit.Message.Sequence), new AttemptsRecord(history.FailedAttempts, exit.DueTicks, history.LastError).Encode());
+                new AttemptsRecord(history.FailedAttempts, exit.DueTicks, history.LastError).WriteTo(batch, exit.Queue.Id, exit.Message.Sequence);
         }
     }
 
@@ -221,12 +220,11 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
 internal sealed class Arrival(QueueConductor queue, Message message, DeadLetterInfo? deadLetter)
 {
     private long _enqueuedAt;
+    private EncodedMessage _encoded;
 
     public QueueConductor Queue => queue;
 
     public Message Message => message;
-
-    public EncodedMessage Encoded { get; private set; }
 
     public long DueTicks { get; private set; }
 
@@ -241,8 +239,16 @@ internal sealed class Arrival(QueueConductor queue, Message message, DeadLetterI
         DueTicks = message.IsScheduled ? StoredMessage.DueTicksOf(message, moment) : 0;
         if (!queue.IsDurable)
             return;
-        Encoded = MessageRecord.Encode(message, deadLetter);
-        MessageRecord.Stamp(Encoded, moment.Utc);
+        _encoded = MessageRecord.Encode(message, deadLetter);
+        MessageRecord.Stamp(ref _encoded, moment.Utc);
+    }
+
+    public void WriteTo(StoreBatch batch, long sequence)
+    {
+        Sequence = sequence;
+        StoreKey key = StoredMessage.KeyOf(queue.Id, message.Priority, DueTicks, sequence);
+        MessageRecord.Seal(_encoded, key);
+        batch.Insert(key, _encoded.Head, _encoded.Body);
     }
 }
 

@@ -10,31 +10,43 @@ namespace QueueKit.Stores;
 internal readonly record struct AttemptsRecord(int FailedAttempts, long DueTicks, string? LastError)
 {
     private const byte Version = 1;
+    private const int FixedLength = 13;
 
     public static StoreKey KeyOf(uint queue, long sequence) => new(StoreKind.Attempts, queue, 0, 0, 0, sequence);
 
-    //  0         1                 5               13
-    //  | version | failed i32 LE   | due i64 LE    | last error, UTF-8, to the end |
+    //  0         1                 5               13                   n-4       n
+    //  | version | failed i32 LE   | due i64 LE    | last error, UTF-8  | checksum |
+    //
+    //  The checksum is CRC-32C over what stands before it and the key.
 
-    public byte[] Encode()
+    public void WriteTo(StoreBatch batch, uint queue, long sequence)
     {
-        byte[] value = new byte[13 + Encoding.UTF8.GetByteCount(LastError ?? "")];
+        StoreKey key = KeyOf(queue, sequence);
+        batch.Put(key, Encode(key));
+    }
+
+    public byte[] Encode(in StoreKey key)
+    {
+        byte[] value = new byte[FixedLength + Encoding.UTF8.GetByteCount(LastError ?? "") + RecordChecksum.Length];
         value[0] = Version;
         BinaryPrimitives.WriteInt32LittleEndian(value.AsSpan(1), FailedAttempts);
         BinaryPrimitives.WriteInt64LittleEndian(value.AsSpan(5), DueTicks);
-        Encoding.UTF8.GetBytes(LastError ?? "", value.AsSpan(13));
-        return value;
+        Encoding.UTF8.GetBytes(LastError ?? "", value.AsSpan(FixedLength));
+        return RecordChecksum.Seal(value, key);
     }
 
-    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not such a record.</exception>
+    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not such a record, or not the one of its key.</exception>
     public static AttemptsRecord Decode(in StoreRecord record)
     {
         ReadOnlySpan<byte> value = record.Head.Span;
-        if (value.Length < 13 || value[0] != Version)
-            throw new StoreException(StoreFault.Unreadable, $"The stored attempts of message {record.Key.Sequence} are damaged or of a newer format. Restore the store from a backup, or open it with a newer version of QueueKit.");
+        if (value.Length < FixedLength + RecordChecksum.Length || !RecordChecksum.IsRight(value, record.Key))
+            throw new StoreException(StoreFault.Unreadable, $"The stored attempts of message {record.Key.Sequence} of queue {record.Key.Queue} are damaged: their checksum does not match their content and key. Restore the store from a backup, or delete the record: the message then counts as never tried.");
+        if (value[0] != Version)
+            throw new StoreException(StoreFault.Unreadable, $"The stored attempts of message {record.Key.Sequence} of queue {record.Key.Queue} have format {value[0]}; this version of QueueKit reads format {Version}. Open the store with a newer version.");
+        ReadOnlySpan<byte> error = value[FixedLength..^RecordChecksum.Length];
         return new AttemptsRecord(
             BinaryPrimitives.ReadInt32LittleEndian(value[1..]),
             BinaryPrimitives.ReadInt64LittleEndian(value[5..]),
-            value.Length == 13 ? null : Encoding.UTF8.GetString(value[13..]));
+            error.IsEmpty ? null : Encoding.UTF8.GetString(error));
     }
 }

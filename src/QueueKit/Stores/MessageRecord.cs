@@ -1,13 +1,13 @@
 using System.Buffers;
 using System.Buffers.Binary;
-using System.Numerics;
 using System.Text;
 
 namespace QueueKit.Stores;
 
-/// <summary>How a message stands in a store: a head that QueueKit writes, beside the application's body, under one checksum.</summary>
+/// <summary>How a message stands in a store: a head that QueueKit writes, beside the application's body, under one checksum with the key.</summary>
 /// <remarks>
-/// Encoded on the sender's own thread; only the time of admission, which is not known before, is stamped in when the queue admits the message.
+/// Encoded on the sender's own thread; the time of admission, which is not known before, is stamped in when the queue admits the message,
+/// and the key, whose number is not known before, is sealed in when its batch is built.
 /// A due time is in the key (<see cref="StoreKey.Order"/>), not here.
 /// </remarks>
 internal static class MessageRecord
@@ -15,7 +15,7 @@ internal static class MessageRecord
     private const byte Version = 1;
     private const int FixedLength = 14;
     private const int EnqueuedOffset = 2;
-    private const int ChecksumLength = 4;
+    private const int ChecksumLength = RecordChecksum.Length;
 
     // The head, version 1, little-endian:
     //
@@ -23,7 +23,7 @@ internal static class MessageRecord
     //  | version | flags | enqueued, UTC ticks | sections as the flags say, in order … | checksum |
     //
     //  flag 1   message id      text          A text is its length in bytes as a 7-bit varint, then UTF-8.
-    //  flag 2   correlation id  text          The checksum is CRC-32C over the body, then the head up to the checksum.
+    //  flag 2   correlation id  text          The checksum is CRC-32C over the body, the head up to here, and the key.
     //  flag 4   reply-to        text
     //  flag 8   content type    text
     //  flag 16  type            text
@@ -48,10 +48,10 @@ internal static class MessageRecord
         DeadLetter = 128,
     }
 
-    /// <summary>Encodes what is known before admission. The result is good only after <see cref="Stamp"/>.</summary>
+    /// <summary>Encodes what is known before admission. The result is good only after <see cref="Stamp"/> and <see cref="Seal"/>.</summary>
     public static EncodedMessage Encode(Message message, DeadLetterInfo? deadLetter = null)
     {
-        uint bodyChecksum = Checksum(0, message.Body.Span);
+        uint bodyChecksum = RecordChecksum.Add(0, message.Body.Span);
         if (!message.HasProperties && deadLetter is null)
         {
             byte[] plain = new byte[FixedLength];
@@ -81,14 +81,17 @@ internal static class MessageRecord
         return new EncodedMessage(writer.WrittenSpan.ToArray(), message.Body, bodyChecksum);
     }
 
-    /// <summary>Writes the time of admission and the checksum.</summary>
-    public static void Stamp(in EncodedMessage encoded, DateTimeOffset enqueuedAt)
+    /// <summary>Writes the time of admission.</summary>
+    public static void Stamp(ref EncodedMessage encoded, DateTimeOffset enqueuedAt)
     {
         Span<byte> head = encoded.Head;
         BinaryPrimitives.WriteInt64LittleEndian(head[EnqueuedOffset..], enqueuedAt.UtcTicks);
-        Span<byte> checksum = head[^ChecksumLength..];
-        BinaryPrimitives.WriteUInt32LittleEndian(checksum, Checksum(encoded.BodyChecksum, head[..^ChecksumLength]));
+        encoded = encoded with { ContentChecksum = RecordChecksum.Add(encoded.BodyChecksum, head[..^ChecksumLength]) };
     }
+
+    /// <summary>Writes the checksum, for the key that the message gets. After a refusal it may get another one, and is sealed again.</summary>
+    public static void Seal(in EncodedMessage encoded, in StoreKey key) =>
+        BinaryPrimitives.WriteUInt32LittleEndian(encoded.Head.AsSpan(encoded.Head.Length - ChecksumLength), RecordChecksum.Add(encoded.ContentChecksum, key));
 
     /// <summary>Reads a stored message.</summary>
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: the checksum is wrong, the version is newer than this one, or the content makes no sense.</exception>
@@ -97,9 +100,9 @@ internal static class MessageRecord
         ReadOnlySpan<byte> head = record.Head.Span;
         if (head.Length < FixedLength)
             throw Damaged(record.Key, $"its head has only {head.Length} bytes");
-        uint stored = BinaryPrimitives.ReadUInt32LittleEndian(head[^ChecksumLength..]);
-        if (stored != Checksum(Checksum(0, record.Body.Span), head[..^ChecksumLength]))
-            throw Damaged(record.Key, "its checksum does not match its content");
+        uint checksum = RecordChecksum.Add(RecordChecksum.Add(RecordChecksum.Add(0, record.Body.Span), head[..^ChecksumLength]), record.Key);
+        if (BinaryPrimitives.ReadUInt32LittleEndian(head[^ChecksumLength..]) != checksum)
+            throw Damaged(record.Key, "its checksum does not match its content and key");
         if (head[0] != Version)
         {
             throw new StoreException(StoreFault.Unreadable,
@@ -278,25 +281,6 @@ internal static class MessageRecord
         writer.Advance(8);
     }
 
-    // CRC-32C (Castagnoli), by the processor's own instruction where it has one.
-    private static uint Checksum(uint seed, ReadOnlySpan<byte> bytes)
-    {
-        uint crc = ~seed;
-        while (bytes.Length >= 8)
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-            bytes = bytes[8..];
-        }
-        if (bytes.Length >= 4)
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt32LittleEndian(bytes));
-            bytes = bytes[4..];
-        }
-        foreach (byte value in bytes)
-            crc = BitOperations.Crc32C(crc, value);
-        return ~crc;
-    }
-
     private static StoreException Damaged(in StoreKey key, string what) => new(StoreFault.Unreadable,
         $"The stored message {key.Sequence} of queue {key.Queue} is damaged: {what}. It is not delivered; restore the store from a backup, or repair it.");
 
@@ -349,7 +333,8 @@ internal static class MessageRecord
 /// <param name="Head">What QueueKit writes.</param>
 /// <param name="Body">The application's bytes.</param>
 /// <param name="BodyChecksum">The body's share of the checksum.</param>
-internal readonly record struct EncodedMessage(byte[] Head, ReadOnlyMemory<byte> Body, uint BodyChecksum);
+/// <param name="ContentChecksum">The body's and the head's; all but the key's.</param>
+internal readonly record struct EncodedMessage(byte[] Head, ReadOnlyMemory<byte> Body, uint BodyChecksum, uint ContentChecksum = 0);
 
 /// <summary>A message as it comes out of a store.</summary>
 internal readonly record struct DecodedMessage(Message Message, DateTimeOffset EnqueuedAt, DeadLetterInfo? DeadLetter);

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
@@ -6,6 +7,13 @@ namespace QueueKit.Stores;
 /// <summary>A queue in a store: its name and options, under its id. JSON: a person with the engine's own tool can read it, and an option added later is simply absent in older ones.</summary>
 internal sealed record QueueRecord
 {
+    // The last field is the checksum, whatever options a newer version adds before it:
+    //
+    //  {"Format":1,"Name":"orders", … ,"Checksum":"0A1B2C3D"}
+    //
+    //  It is CRC-32C, as eight hexadecimal digits, over everything before the comma in front of it, and then the key.
+    private const int ChecksumFieldLength = 23;
+
     public int Format { get; init; } = 1;
     public required string Name { get; init; }
     public Durability Durability { get; init; }
@@ -25,7 +33,19 @@ internal sealed record QueueRecord
 
     public static StoreKey KeyOf(uint queue) => new(StoreKind.Queue, queue, 0, 0, 0, 0);
 
-    public static byte[] Encode(string name, QueueOptions options) => JsonSerializer.SerializeToUtf8Bytes(
+    public static byte[] Encode(uint queue, string name, QueueOptions options) => Seal(Serialize(name, options), KeyOf(queue));
+
+    /// <summary>Adds the checksum to a JSON object as its last field.</summary>
+    public static byte[] Seal(ReadOnlySpan<byte> json, in StoreKey key)
+    {
+        ReadOnlySpan<byte> open = json[..^1];
+        return [.. open, .. ChecksumField(open, key)];
+    }
+
+    private static byte[] ChecksumField(ReadOnlySpan<byte> open, in StoreKey key) =>
+        Encoding.UTF8.GetBytes($",\"Checksum\":\"{RecordChecksum.Add(RecordChecksum.Add(0, open), key):X8}\"}}");
+
+    private static byte[] Serialize(string name, QueueOptions options) => JsonSerializer.SerializeToUtf8Bytes(
         new QueueRecord
         {
             Name = name,
@@ -49,10 +69,13 @@ internal sealed record QueueRecord
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not a queue, of a newer format, or with options that no queue can have.</exception>
     public static (string Name, QueueOptions Options) Decode(in StoreRecord record)
     {
+        ReadOnlySpan<byte> value = record.Head.Span;
+        if (value.Length <= ChecksumFieldLength || !value[^ChecksumFieldLength..].SequenceEqual(ChecksumField(value[..^ChecksumFieldLength], record.Key)))
+            throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} are damaged: their checksum does not match their content and key. Restore the store from a backup.");
         int? format;
         try
         {
-            QueueRecord? queue = JsonSerializer.Deserialize(record.Head.Span, QueueRecordJson.Default.QueueRecord);
+            QueueRecord? queue = JsonSerializer.Deserialize(value, QueueRecordJson.Default.QueueRecord);
             if (queue is { Format: 1 })
                 return (queue.Name, queue.ToOptions());
             format = queue?.Format;
@@ -64,7 +87,7 @@ internal sealed record QueueRecord
         throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} have format {format}; this version of QueueKit reads format 1. Open the store with a newer version.");
     }
 
-    // Validated as in a declaration: a store has no checksum over this, and an option out of range would do its damage much later.
+    // Validated as in a declaration: the checksum says that it is what was written, not that a queue can be so.
     private QueueOptions ToOptions()
     {
         if (RetrySteps is not { Length: > 0 } && RetryKind != RetryDelayKind.None)

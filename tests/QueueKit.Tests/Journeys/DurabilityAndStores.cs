@@ -534,6 +534,84 @@ public class DurabilityAndStores(Durability durability) : Journey(durability)
         Assert.That(await Drain(queue), Is.EqualTo(["0"]));
     }
 
+    [TestCase(StoreKind.Meta, 0, "format")]
+    [TestCase(StoreKind.Meta, 1, "last commit")]
+    [TestCase(StoreKind.Meta, 2, "last queue id")]
+    [TestCase(StoreKind.Queue, 0, "queue 1")]
+    [TestCase(StoreKind.Message, 0, "message 1 of queue 1")]
+    [TestCase(StoreKind.Parked, 0, "message 3 of queue 1")]
+    [TestCase(StoreKind.Attempts, 0, "message 2 of queue 1")]
+    public async Task ARecordThatIsDamagedOrNotTheOneOfItsKeyIsNamedWhenTheStoreIsOpened(StoreKind kind, int index, string named)
+    {
+        MessageQueue queue = await Declare();
+        await Declare("another");
+        await Send(queue, "1", "2");
+        await Soon(queue.SendAsync(new Message(Text("3").Body) { Delay = Minute }));
+        await Receive(queue);
+        await Soon((await Receive(queue)).SettleAsync(Settlement.Nack(Minute)));
+        Store.Crash();
+        await using (IMessageStore store = await ((IMessageStoreProvider)Store).OpenAsync())
+        {
+            var page = new StorePage();
+            store.Read(StoreKey.First(kind), StoreKey.After(kind), 10, long.MaxValue, page);
+            StoreRecord record = page.Records[index];
+            byte[] head = record.Head.ToArray();
+            head[^5] ^= 1;
+            var batch = new StoreBatch();
+            batch.Put(record.Key, head, record.Body);
+            store.Commit(batch, FlushLevel.Flushed);
+        }
+
+        Assert.That(async () => await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = Store }),
+            Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.Fault)).EqualTo(StoreFault.Unreadable).And.Message.Contains(named).And.Message.Contains("backup"));
+    }
+
+    [TestCase(StoreKind.Queue)]
+    [TestCase(StoreKind.Message)]
+    [TestCase(StoreKind.Parked)]
+    [TestCase(StoreKind.Attempts)]
+    public async Task ARecordUnderTheKeyOfAnotherIsRefusedWhenTheStoreIsOpened(StoreKind kind)
+    {
+        MessageQueue queue = await Declare();
+        await Declare("another");
+        await Send(queue, "1", "2");
+        await Soon(queue.SendAsync(new Message(Text("3").Body) { Delay = Minute }));
+        await Soon((await Receive(queue)).SettleAsync(Settlement.Nack(Minute)));
+        Store.Crash();
+        await using (IMessageStore store = await ((IMessageStoreProvider)Store).OpenAsync())
+        {
+            var page = new StorePage();
+            store.Read(StoreKey.First(kind), StoreKey.After(kind), 10, long.MaxValue, page);
+            StoreRecord record = page.Records[0];
+            var batch = new StoreBatch();
+            batch.Put(record.Key with { Queue = 2 }, record.Head, record.Body);
+            store.Commit(batch, FlushLevel.Flushed);
+        }
+
+        Assert.That(async () => await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = Store }),
+            Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.Fault)).EqualTo(StoreFault.Unreadable).And.Message.Contains("queue 2").And.Message.Contains("backup"));
+    }
+
+    [Test]
+    public async Task MessagesThatGotOtherNumbersAfterARefusalAreReadable()
+    {
+        MessageQueue queue = await Declare();
+        Task<SendReceipt>[] sends;
+        using (CommitStall stall = Store.StallCommits())
+        {
+            sends = [.. Enumerable.Range(1, 5).Select(i => queue.SendAsync(Text($"{i}")).AsTask())];
+            await Soon(stall.Entered);
+            // Whatever is committed together is refused, and then tried one by one.
+            Store.RefuseCommits(int.MaxValue, batch => batch.Operations.ToArray().Count(operation => operation.Kind == StoreOperationKind.Insert) > 1);
+        }
+        await Soon(Task.WhenAll(sends));
+        Store.RefuseCommits(0);
+
+        queue = await CrashAndReopen();
+
+        Assert.That(await Drain(queue), Is.EqualTo(["1", "2", "3", "4", "5"]));
+    }
+
     [Test]
     public async Task AStoreThatIsOpenElsewhereIsRefusedAndNothingIsLost()
     {

@@ -45,11 +45,25 @@ public class MessageRecordTests
     {
         // After a refusal, the same send may be admitted a second time.
         EncodedMessage encoded = MessageRecord.Encode(new Message(new byte[3]) { MessageId = hasProperties ? "id" : null });
-        MessageRecord.Stamp(encoded, s_noon);
-        MessageRecord.Stamp(encoded, s_noon.AddHours(1));
+        MessageRecord.Stamp(ref encoded, s_noon);
+        MessageRecord.Stamp(ref encoded, s_noon.AddHours(1));
+        MessageRecord.Seal(encoded, s_key);
 
         Assert.That(MessageRecord.Decode(new StoreRecord(s_key, encoded.Head, encoded.Body)).EnqueuedAt, Is.EqualTo(s_noon.AddHours(1)));
     }
+
+    [Test]
+    public void AStampedMessageMayBeSealedAgainUnderAnotherNumber() => MessageGen.Message.Sample(message =>
+    {
+        EncodedMessage encoded = MessageRecord.Encode(message);
+        MessageRecord.Stamp(ref encoded, s_noon);
+        MessageRecord.Seal(encoded, s_key);
+        StoreKey next = s_key with { Sequence = s_key.Sequence + 1 };
+        MessageRecord.Seal(encoded, next);
+
+        Assert.That(() => MessageRecord.Decode(new StoreRecord(next, encoded.Head, encoded.Body)), Throws.Nothing);
+        AssertUnreadable(new StoreRecord(s_key, encoded.Head, encoded.Body));
+    }, iter: 100);
 
     [Test]
     public void AScheduleIsInTheKeyAndComesBackAsADueTime([Values] bool hasProperties, [Values] bool asDelay)
@@ -60,7 +74,7 @@ public class MessageRecordTests
             Delay = asDelay ? TimeSpan.FromHours(1) : null,
             DueTime = asDelay ? null : s_noon.AddHours(1),
         };
-        StoreRecord stored = Stored(message) with { Key = new StoreKey(StoreKind.Parked, 7, 9, 0, s_noon.AddHours(1).UtcTicks, 42) };
+        StoreRecord stored = Stored(message, key: new StoreKey(StoreKind.Parked, 7, 9, 0, s_noon.AddHours(1).UtcTicks, 42));
 
         Message decoded = MessageRecord.Decode(stored).Message;
 
@@ -84,6 +98,18 @@ public class MessageRecordTests
             }
         }
         Assert.That(() => MessageRecord.Decode(new StoreRecord(s_key, head, body)), Throws.Nothing);
+    }, iter: 30);
+
+    [Test]
+    public void AMessageUnderTheKeyOfAnotherIsDetected() => MessageGen.Message.Sample(message =>
+    {
+        StoreRecord stored = Stored(message);
+        foreach (StoreKey other in new[]
+        {
+            s_key with { Kind = StoreKind.Parked }, s_key with { Queue = 8 }, s_key with { Band = 8 }, s_key with { Group = 1 }, s_key with { Order = 1 }, s_key with { Sequence = 43 },
+            s_key with { Sequence = 42L << 32 }, s_key with { Order = 42, Sequence = 0 }, s_key with { Queue = 9, Band = 7 },
+        })
+            AssertUnreadable(stored with { Key = other });
     }, iter: 30);
 
     [Test]
@@ -137,9 +163,7 @@ public class MessageRecordTests
     [Test]
     public void ADueTimeOutsideTheCalendarIsUnreadable([Values(-1L, long.MinValue, long.MaxValue)] long ticks, [Values] bool hasProperties)
     {
-        StoreRecord stored = Stored(new Message(new byte[3]) { MessageId = hasProperties ? "id" : null });
-
-        AssertUnreadable(stored with { Key = new StoreKey(StoreKind.Parked, 7, 9, 0, ticks, 42) });
+        AssertUnreadable(Stored(new Message(new byte[3]) { MessageId = hasProperties ? "id" : null }, key: new StoreKey(StoreKind.Parked, 7, 9, 0, ticks, 42)));
     }
 
     [Test]
@@ -148,7 +172,7 @@ public class MessageRecordTests
         StoreRecord stored = Stored(new Message(new byte[3])) with { Body = new byte[4] };
 
         Assert.That(() => MessageRecord.Decode(stored), Throws.InstanceOf<StoreException>().With.Message.EqualTo(
-            "The stored message 42 of queue 7 is damaged: its checksum does not match its content. It is not delivered; restore the store from a backup, or repair it."));
+            "The stored message 42 of queue 7 is damaged: its checksum does not match its content and key. It is not delivered; restore the store from a backup, or repair it."));
     }
 
     [Test]
@@ -178,13 +202,14 @@ public class MessageRecordTests
         Assert.Fail("It was read as a good message.");
     }
 
-    private static StoreRecord Stored(Message message, DeadLetterInfo? deadLetter = null, DateTimeOffset? enqueuedAt = null) =>
-        Restamped(MessageRecord.Encode(message, deadLetter), enqueuedAt);
+    private static StoreRecord Stored(Message message, DeadLetterInfo? deadLetter = null, DateTimeOffset? enqueuedAt = null, StoreKey? key = null) =>
+        Restamped(MessageRecord.Encode(message, deadLetter), enqueuedAt, key);
 
     // With the checksum that belongs to whatever is in the head.
-    private static StoreRecord Restamped(EncodedMessage encoded, DateTimeOffset? enqueuedAt = null)
+    private static StoreRecord Restamped(EncodedMessage encoded, DateTimeOffset? enqueuedAt = null, StoreKey? key = null)
     {
-        MessageRecord.Stamp(encoded, enqueuedAt ?? s_noon);
-        return new StoreRecord(s_key, encoded.Head, encoded.Body);
+        MessageRecord.Stamp(ref encoded, enqueuedAt ?? s_noon);
+        MessageRecord.Seal(encoded, key ?? s_key);
+        return new StoreRecord(key ?? s_key, encoded.Head, encoded.Body);
     }
 }

@@ -6,38 +6,55 @@ namespace QueueKit.Tests.Messages;
 /// <summary>The records beside those of messages: attempts, queues and commits.</summary>
 public class SmallRecordTests
 {
+    private static readonly StoreKey s_attemptsKey = AttemptsRecord.KeyOf(3, 42);
+
+    private static readonly StoreKey s_queueKey = QueueRecord.KeyOf(3);
+
     // Attempts
 
     [Test]
     public void AttemptsComeBack() => Gen.Select(Gen.Int, Gen.Long, Gen.Null(MessageGen.Text.Where(text => text.Length > 0))).Sample((failed, due, error) =>
     {
         var record = new AttemptsRecord(failed, due, error);
-        return AttemptsRecord.Decode(Stored(AttemptsRecord.KeyOf(3, 42), record.Encode())) == record;
+        return AttemptsRecord.Decode(Stored(s_attemptsKey, record.Encode(s_attemptsKey))) == record;
     });
 
     [Test]
     public void AnEmptyErrorIsNone() =>
-        Assert.That(AttemptsRecord.Decode(Stored(default, new AttemptsRecord(1, 0, "").Encode())).LastError, Is.Null);
+        Assert.That(AttemptsRecord.Decode(Stored(s_attemptsKey, new AttemptsRecord(1, 0, "").Encode(s_attemptsKey))).LastError, Is.Null);
 
     [Test]
     public void AttemptsStandUnderTheNumberOfTheirMessage() =>
         Assert.That(AttemptsRecord.KeyOf(3, 42), Is.EqualTo(new StoreKey(StoreKind.Attempts, 3, 0, 0, 0, 42)));
 
     [Test]
-    public void TruncatedAttemptsAreUnreadable([Range(0, 12)] int length)
+    public void TruncatedAttemptsAreUnreadable([Range(0, 21)] int length)
     {
-        byte[] value = new AttemptsRecord(1, 2, "error").Encode();
+        byte[] value = new AttemptsRecord(1, 2, "error").Encode(s_attemptsKey);
 
-        AssertUnreadable(() => AttemptsRecord.Decode(Stored(AttemptsRecord.KeyOf(3, 42), value[..length])), "message 42");
+        AssertUnreadable(() => AttemptsRecord.Decode(Stored(s_attemptsKey, value[..length])), "message 42 of queue 3");
     }
+
+    [Test]
+    public void AttemptsUnderTheKeyOfAnotherMessageAreUnreadable()
+    {
+        byte[] value = new AttemptsRecord(1, 2, "error").Encode(s_attemptsKey);
+
+        AssertUnreadable(() => AttemptsRecord.Decode(Stored(AttemptsRecord.KeyOf(3, 43), value)), "message 43 of queue 3");
+        AssertUnreadable(() => AttemptsRecord.Decode(Stored(AttemptsRecord.KeyOf(4, 42), value)), "backup");
+    }
+
+    [Test]
+    public void AFlippedBitInAttemptsIsDetected() =>
+        ForEachFlippedBit(new AttemptsRecord(1, 2, "error").Encode(s_attemptsKey), value => AssertUnreadable(() => AttemptsRecord.Decode(Stored(s_attemptsKey, value)), "damaged"));
 
     [Test]
     public void AttemptsOfANewerFormatAreUnreadable()
     {
-        byte[] value = new AttemptsRecord(1, 2, null).Encode();
+        byte[] value = new AttemptsRecord(1, 2, null).Encode(s_attemptsKey);
         value[0] = 2;
 
-        AssertUnreadable(() => AttemptsRecord.Decode(Stored(AttemptsRecord.KeyOf(3, 42), value)), "newer");
+        AssertUnreadable(() => AttemptsRecord.Decode(Stored(s_attemptsKey, RecordChecksum.Seal(value, s_attemptsKey))), "newer");
     }
 
     // Queues
@@ -72,7 +89,7 @@ public class SmallRecordTests
 
     [Test]
     public void AQueueComesBackWithItsNameAndEveryOption() => Options.Sample(options =>
-        QueueRecord.Decode(Stored(QueueRecord.KeyOf(3), QueueRecord.Encode("orders ß中😀", options))) == ("orders ß中😀", options), iter: 1000);
+        QueueRecord.Decode(Stored(s_queueKey, QueueRecord.Encode(3, "orders ß中😀", options))) == ("orders ß中😀", options), iter: 1000);
 
     [Test]
     public void TheGeneratedOptionsCoverEveryProperty()
@@ -90,15 +107,27 @@ public class SmallRecordTests
 
     [Test]
     public void TheOptionsOfAQueueAreReadableByPeople() =>
-        Assert.That(System.Text.Encoding.UTF8.GetString(QueueRecord.Encode("orders", new QueueOptions())), Does.StartWith("{\"Format\":1,\"Name\":\"orders\",").And.Contain("\"LeaseDuration\":\"00:00:30\""));
+        Assert.That(System.Text.Encoding.UTF8.GetString(QueueRecord.Encode(3, "orders", new QueueOptions())), Does.Match("^{\"Format\":1,\"Name\":\"orders\",.*\"LeaseDuration\":\"00:00:30\".*,\"Checksum\":\"[0-9A-F]{8}\"}$"));
 
     [Test]
     public void AnOptionThatANewerVersionAddedIsIgnored()
     {
-        string record = System.Text.Encoding.UTF8.GetString(QueueRecord.Encode("orders", new QueueOptions()));
-        byte[] newer = System.Text.Encoding.UTF8.GetBytes(record[..^1] + ",\"Unheard\":{\"Of\":1}}");
+        string record = System.Text.Encoding.UTF8.GetString(QueueRecord.Encode(3, "orders", new QueueOptions()));
+        byte[] newer = System.Text.Encoding.UTF8.GetBytes(record[..record.IndexOf(",\"Checksum\"", StringComparison.Ordinal)] + ",\"Unheard\":{\"Of\":1}}");
 
-        Assert.That(QueueRecord.Decode(Stored(QueueRecord.KeyOf(3), newer)), Is.EqualTo(("orders", new QueueOptions())));
+        Assert.That(QueueRecord.Decode(Stored(s_queueKey, QueueRecord.Seal(newer, s_queueKey))), Is.EqualTo(("orders", new QueueOptions())));
+    }
+
+    [Test]
+    public void TheOptionsOfOneQueueUnderTheIdOfAnotherAreUnreadable() =>
+        AssertUnreadable(() => QueueRecord.Decode(Stored(QueueRecord.KeyOf(4), QueueRecord.Encode(3, "orders", new QueueOptions()))), "queue 4");
+
+    [Test]
+    public void OptionsThatSomebodyChangedByHandAreUnreadable()
+    {
+        string record = System.Text.Encoding.UTF8.GetString(QueueRecord.Encode(3, "orders", new QueueOptions { MaxAttempts = 7 }));
+
+        AssertUnreadable(() => QueueRecord.Decode(Stored(s_queueKey, System.Text.Encoding.UTF8.GetBytes(record.Replace("\"MaxAttempts\":7", "\"MaxAttempts\":8", StringComparison.Ordinal)))), "checksum");
     }
 
     [TestCase("")]
@@ -114,38 +143,58 @@ public class SmallRecordTests
     [TestCase("{\"Format\":1,\"Name\":\"orders\",\"LeaseDuration\":\"00:00:30\",\"MaxLeaseDuration\":\"00:00:40\",\"RetrySteps\":null,\"RetryKind\":3}")]
     [TestCase("{\"Format\":1,\"Name\":\"orders\",\"LeaseDuration\":\"00:00:30\",\"MaxLeaseDuration\":\"00:00:40\",\"MaxMessages\":-5}")]
     [TestCase("{\"Format\":1,\"Name\":\"orders\",\"LeaseDuration\":\"00:00:30\",\"MaxLeaseDuration\":\"00:00:40\",\"Overflow\":99}")]
-    public void WhatIsNoQueueIsUnreadable(string record) =>
-        AssertUnreadable(() => QueueRecord.Decode(Stored(QueueRecord.KeyOf(3), System.Text.Encoding.UTF8.GetBytes(record))), "queue 3");
+    public void WhatIsNoQueueIsUnreadable(string record)
+    {
+        byte[] json = System.Text.Encoding.UTF8.GetBytes(record);
+        AssertUnreadable(() => QueueRecord.Decode(Stored(s_queueKey, json)), "queue 3");
+        if (json.Length > 0)
+            AssertUnreadable(() => QueueRecord.Decode(Stored(s_queueKey, QueueRecord.Seal(json, s_queueKey))), "queue 3");
+    }
 
     [Test]
-    public void AFlippedBitInAQueueNeverBringsAnotherErrorThanUnreadable()
-    {
-        byte[] record = QueueRecord.Encode("orders", new QueueOptions { MaxAttempts = 7, RetryDelay = RetryDelay.List(TimeSpan.FromSeconds(1)) });
-        for (int bit = 0; bit < record.Length * 8; bit++)
-        {
-            record[bit / 8] ^= (byte)(1 << bit % 8);
-            try
-            {
-                QueueRecord.Decode(Stored(QueueRecord.KeyOf(3), record));
-            }
-            catch (StoreException error)
-            {
-                Assert.That(error.Fault, Is.EqualTo(StoreFault.Unreadable));
-            }
-            record[bit / 8] ^= (byte)(1 << bit % 8);
-        }
-    }
+    public void AFlippedBitInAQueueIsDetected() =>
+        ForEachFlippedBit(
+            QueueRecord.Encode(3, "orders", new QueueOptions { MaxAttempts = 7, RetryDelay = RetryDelay.List(TimeSpan.FromSeconds(1)) }),
+            value => AssertUnreadable(() => QueueRecord.Decode(Stored(s_queueKey, value)), "queue 3"));
 
     // Commits
 
     [Test]
     public void ACommitComesBack() => Gen.Select(Gen.Long, Gen.Long).Sample((number, sequence) =>
     {
-        var batch = new StoreBatch();
-        new CommitRecord(number, sequence).WriteTo(batch);
-        StoreOperation put = batch.Operations[0];
+        StoreOperation put = Put(new CommitRecord(number, sequence));
         return put.Kind == StoreOperationKind.Put && put.Key == CommitRecord.Key && CommitRecord.Read(put.Head.Span) == new CommitRecord(number, sequence);
     });
+
+    [Test]
+    public void AFlippedBitInACommitIsDetected() =>
+        ForEachFlippedBit(Put(new CommitRecord(7, 42)).Head.ToArray(), value => AssertUnreadable(() => CommitRecord.Read(value), "last commit"));
+
+    [Test]
+    public void ACommitOfAnotherLengthIsUnreadable([Range(0, 21)] int length)
+    {
+        byte[] value = [.. Put(new CommitRecord(7, 42)).Head.Span, 0, 0];
+
+        if (length != 20)
+            AssertUnreadable(() => CommitRecord.Read(value.AsSpan(0, length)), "last commit");
+    }
+
+    private static StoreOperation Put(CommitRecord record)
+    {
+        var batch = new StoreBatch();
+        record.WriteTo(batch);
+        return batch.Operations[0];
+    }
+
+    private static void ForEachFlippedBit(byte[] value, Action<byte[]> check)
+    {
+        for (int bit = 0; bit < value.Length * 8; bit++)
+        {
+            value[bit / 8] ^= (byte)(1 << bit % 8);
+            check(value);
+            value[bit / 8] ^= (byte)(1 << bit % 8);
+        }
+    }
 
     private static StoreRecord Stored(StoreKey key, byte[] head) => new(key, head, default);
 
