@@ -283,10 +283,10 @@ public sealed class MessageBroker : IAsyncDisposable
 
     private static void RefuseBuffer(string name, QueueOptions options)
     {
-        if (options.Overflow == OverflowPolicy.Buffer)
+        if (options.Overflow == OverflowPolicy.Buffer && options.Durability == Durability.Transient)
         {
             throw new QueueDeclarationException(name,
-                $"Queue '{name}': OverflowPolicy.Buffer needs a store that can hold what spills, and no store of this version can. Choose Backpressure, Reject, DropNewest or DropOldest, or raise MaxMessages and MaxBytes.");
+                $"Queue '{name}': OverflowPolicy.Buffer keeps what exceeds the limits in the store, and a transient queue is in none. Declare it durable (and give the broker a store, MessageBrokerOptions.Store), or choose another policy.");
         }
     }
 

@@ -68,7 +68,7 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
         return Conductor.ReceiveAsync(maxWait, ct);
     }
 
-    /// <summary>Receives what is there, up to <paramref name="maxMessages"/>; where nothing is, waits up to <paramref name="maxWait"/> for the first. Empty if none came.</summary>
+    /// <summary>Receives what is there (of a backlog that has yet to be read from the store, as much as is read at once), up to <paramref name="maxMessages"/>; where nothing is, waits up to <paramref name="maxWait"/> for the first. Empty if none came.</summary>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="maxMessages"/> is below 1 or <paramref name="maxWait"/> negative.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="ct"/> was cancelled: no message was taken.</exception>
     /// <exception cref="StoreException">The queue is durable and its store has stopped.</exception>
@@ -79,7 +79,8 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<IReadOnlyList<Delivery>>(ct);
         InFlightDelivery[] taken = Conductor.TakeMany(null, maxMessages);
-        return taken.Length > 0 || maxWait == TimeSpan.Zero
+        // A durable queue may have to read what comes next.
+        return taken.Length > 0 || (maxWait == TimeSpan.Zero && !Conductor.IsDurable)
             ? new ValueTask<IReadOnlyList<Delivery>>(taken)
             : WaitForBatchAsync(maxMessages, maxWait, ct);
     }

@@ -15,11 +15,22 @@ public sealed record QueueOptions
     /// <summary>What happens to a send when the limits are reached. Default: <see cref="OverflowPolicy.Backpressure"/>.</summary>
     public OverflowPolicy Overflow { get; set; }
 
-    /// <summary>The most messages in the queue, in flight and delayed ones included; at least 1, null for no limit. Default: 10,000.</summary>
+    /// <summary>The most messages in the queue, in flight and delayed ones included; at least 1, null for no limit. Default: 10,000.
+    /// Under <see cref="OverflowPolicy.Buffer"/>: the most ready messages in memory.</summary>
     public long? MaxMessages { get; set; } = 10_000;
 
-    /// <summary>The most bytes in the queue by <see cref="Message.Size"/>, in flight and delayed ones included; at least 1, null for no limit. Default: 64 MiB.</summary>
+    /// <summary>The most bytes in the queue by <see cref="Message.Size"/>, in flight and delayed ones included; at least 1, null for no limit. Default: 64 MiB.
+    /// Under <see cref="OverflowPolicy.Buffer"/>: the most bytes of ready messages in memory.</summary>
     public long? MaxBytes { get; set; } = 64 * 1024 * 1024;
+
+    /// <summary>Under <see cref="OverflowPolicy.Buffer"/>, the most messages in the queue, in memory or not; at least 1, null (the default) for no limit.</summary>
+    public long? MaxBufferedMessages { get; set; }
+
+    /// <summary>Under <see cref="OverflowPolicy.Buffer"/>, the most bytes in the queue, in memory or not; at least 1, null (the default) for no limit.</summary>
+    public long? MaxBufferedBytes { get; set; }
+
+    /// <summary>Under <see cref="OverflowPolicy.Buffer"/>, what happens to a send when <see cref="MaxBufferedMessages"/> or <see cref="MaxBufferedBytes"/> is reached; any policy but Buffer. Default: <see cref="OverflowPolicy.Backpressure"/>.</summary>
+    public OverflowPolicy BufferOverflow { get; set; }
 
     /// <summary>The longest wait of a send for room, then it throws <see cref="QueueFullException"/>; positive, null (the default) for as long as it takes.</summary>
     public TimeSpan? BackpressureTimeout { get; set; }
@@ -70,6 +81,12 @@ public sealed record QueueOptions
         RefuseUndefined(where, nameof(Overflow), Overflow);
         Require(MaxMessages is null or >= 1, $"{where}: MaxMessages is {MaxMessages}; it must be at least 1, or null for no limit.");
         Require(MaxBytes is null or >= 1, $"{where}: MaxBytes is {MaxBytes}; it must be at least 1, or null for no limit.");
+        RefuseUndefined(where, nameof(BufferOverflow), BufferOverflow);
+        Require(BufferOverflow != OverflowPolicy.Buffer, $"{where}: BufferOverflow is Buffer; it says what happens when the buffer is full, so choose Backpressure, Reject, DropNewest or DropOldest.");
+        Require(MaxBufferedMessages is null or >= 1, $"{where}: MaxBufferedMessages is {MaxBufferedMessages}; it must be at least 1, or null for no limit.");
+        Require(MaxBufferedBytes is null or >= 1, $"{where}: MaxBufferedBytes is {MaxBufferedBytes}; it must be at least 1, or null for no limit.");
+        Require(Overflow == OverflowPolicy.Buffer || (MaxBufferedMessages is null && MaxBufferedBytes is null && BufferOverflow == default),
+            $"{where}: MaxBufferedMessages, MaxBufferedBytes and BufferOverflow belong to OverflowPolicy.Buffer, but Overflow is {Overflow}. Remove them, or set Overflow to Buffer.");
         Require(BackpressureTimeout is null || BackpressureTimeout > TimeSpan.Zero,
             $"{where}: BackpressureTimeout is {BackpressureTimeout}; it must be positive, or null to wait as long as it takes. To refuse at once take OverflowPolicy.Reject.");
         ValidateLease(LeaseDuration, nameof(LeaseDuration), where);

@@ -21,8 +21,11 @@ public sealed record QueueSnapshot
     /// <summary>Admitted and on the way into the store.</summary>
     public required StateSnapshot Storing { get; init; }
 
-    /// <summary>Deliverable now. The oldest age counts from admission.</summary>
+    /// <summary>Deliverable now. The oldest age counts from admission, of those in memory.</summary>
     public required StateSnapshot Ready { get; init; }
+
+    /// <summary>The part of <see cref="Ready"/> that is not in memory: it is read from the store, in order, as the messages before it are taken.</summary>
+    public required StateSnapshot Paged { get; init; }
 
     /// <summary>Waiting for a due time or a retry. The oldest age counts from admission.</summary>
     public required StateSnapshot Delayed { get; init; }

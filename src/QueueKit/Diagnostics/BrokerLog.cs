@@ -50,6 +50,9 @@ internal sealed partial class BrokerLog(ILoggerFactory? factory)
     [LoggerMessage(23, LogLevel.Warning, "A stop of queue '{Queue}' ran out of time with {Handlers} handlers still running; what they hold was released")]
     public partial void HandlersAbandoned(string queue, int handlers);
 
+    [LoggerMessage(24, LogLevel.Error, "The backlog of queue '{Queue}' cannot be read on; it delivers what is loaded and nothing behind that: {Error}")]
+    public partial void BacklogUnreadable(string queue, string error);
+
     [LoggerMessage(30, LogLevel.Critical, "The store has stopped; durable queues neither take nor deliver until the broker is opened again: {Error}")]
     public partial void StoreStopped(string error);
 }

@@ -29,6 +29,9 @@ internal sealed class BrokerContext
 
     public DeadLetters DeadLetters { get; }
 
+    /// <inheritdoc cref="Pipeline"/>
+    public IMessageStore? Store { get; set; }
+
     /// <summary>Null where the broker has no store.</summary>
     public CommitPipeline? Pipeline { get; set; }
 

@@ -8,6 +8,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
 {
     private List<Hand>? _hands;
     private bool _mayHaveSetAside;
+    private List<PendingReceive>? _looks;
 
     public LaneScheduler Ready { get; } = new();
 
@@ -46,9 +47,38 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
         return HandOut(message, consumer, state, moment);
     }
 
-    public void Wait(PendingReceive receive) => Consumers.Wait(receive);
+    public void Wait(PendingReceive receive)
+    {
+        Consumers.Wait(receive);
+        if (receive.IsLook)
+            (_looks ??= []).Add(receive);
+    }
 
-    public void StopWaiting(PendingReceive receive) => Consumers.Leave(receive);
+    public void StopWaiting(PendingReceive receive)
+    {
+        Consumers.Leave(receive);
+        EndLook(receive);
+    }
+
+    /// <summary>Whether a receive waits for a page of the backlog and nothing else.</summary>
+    public bool HasLooks => _looks is { Count: > 0 };
+
+    /// <summary>Ends those receives with nothing: no page is on its way.</summary>
+    public void EndLooks(ref Aftermath aftermath)
+    {
+        while (_looks is { Count: > 0 })
+        {
+            PendingReceive receive = _looks[0];
+            StopWaiting(receive);
+            receive.Complete(null, null, ref aftermath);
+        }
+    }
+
+    private void EndLook(PendingReceive receive)
+    {
+        if (receive.IsLook)
+            _looks!.Remove(receive);
+    }
 
     public void CloseConsumer(Consumer consumer, Hand? hand, ref Aftermath aftermath)
     {
@@ -121,7 +151,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     {
         // It may go before what is set aside.
         TakeBackSetAside();
-        if (Consumers.IsEmpty || IsPaused || !Ready.IsEmpty)
+        if (Consumers.IsEmpty || IsPaused || Ready.HasPaged || !Ready.IsEmpty)
             Ready.Insert(message);
         else
             ServeNext(message, moment, ref aftermath);
@@ -133,7 +163,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     {
         if (_mayHaveSetAside && message.Band != 0)
             TakeBackSetAside();
-        if (Consumers.IsEmpty || IsPaused)
+        if (Consumers.IsEmpty || IsPaused || Ready.HasPaged)
             Ready.Append(message);
         else
             ServeNext(message, moment, ref aftermath);
@@ -146,6 +176,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
         if (consumer.AtMostOnce && conductor.IsDurable)
         {
             Consumers.Served(receive);
+            EndLook(receive);
             // The deletion first, then the hand-over: the receive waits for the commit, and no token withdraws it any more.
             CountDelivery(message);
             books.Leaving.Add(message.Size);
@@ -157,6 +188,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
         // The credit it takes decides whether its consumer stays in the ring.
         InFlightDelivery handedOut = HandOut(message, consumer, LeaseState.Offered, moment);
         Consumers.Served(receive);
+        EndLook(receive);
         receive.Complete(handedOut);
         aftermath.Wakes.Add(receive);
     }

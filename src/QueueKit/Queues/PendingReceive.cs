@@ -43,6 +43,9 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
     /// <summary>Whether it stands in line. Guarded by the queue's lock.</summary>
     public bool IsWaiting { get; private set; }
 
+    /// <summary>Whether it waits only for a page of the backlog that is being read.</summary>
+    public bool IsLook { get; set; }
+
     /// <summary>When it gives up.</summary>
     public long Deadline { get; private set; }
 
@@ -91,6 +94,13 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
         IsWaiting = false;
         _delivery = delivery;
         _error = error;
+    }
+
+    /// <summary>Ends the wait and has it woken.</summary>
+    public void Complete(InFlightDelivery? delivery, Exception? error, ref Aftermath aftermath)
+    {
+        Complete(delivery, error);
+        aftermath.Wakes.Add(this);
     }
 
     void IDeadlineTarget.OnDeadline(long now) => _queue?.Waits.GiveUpReceive(this, now);
@@ -146,6 +156,7 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
             _delivery = null;
             _error = null;
             Cancellation = default;
+            IsLook = false;
             // From now on the value task is another one's: a second await of this one is told so.
             _core.Reset();
             if (_isRented)

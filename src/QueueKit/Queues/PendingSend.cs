@@ -193,7 +193,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         if (IsPlain)
         {
             sequence++;
-            Write(batch, StoredMessage.KeyOf(queue, _single!.Priority, 0, _firstSequence), _encodedSingle);
+            StoredMessage.Write(batch, StoredMessage.KeyOf(queue, _single!.Priority, 0, _firstSequence), _encodedSingle, Bytes);
         }
         else
         {
@@ -212,14 +212,8 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         for (int i = 0; i < MessageCount; i++)
         {
             long due = _scheduledTicks?[i] ?? 0;
-            Write(batch, StoredMessage.KeyOf(queue, MessageAt(i).Priority, due, _firstSequence + i), _encodedBatch is null ? _encodedSingle : _encodedBatch[i]);
+            StoredMessage.Write(batch, StoredMessage.KeyOf(queue, MessageAt(i).Priority, due, _firstSequence + i), _encodedBatch is null ? _encodedSingle : _encodedBatch[i], MessageAt(i).Size);
         }
-    }
-
-    private static void Write(StoreBatch batch, in StoreKey key, in EncodedMessage encoded)
-    {
-        MessageRecord.Seal(encoded, key);
-        batch.Insert(key, encoded.Head, encoded.Body);
     }
 
     public override void Refused(StoreException reason) => _queue!.Commits.NotCommitted(this, reason);

@@ -34,6 +34,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
             PeakMessages = books.Gate.PeakMessages,
             Storing = Shift(Of(MessageState.Storing), prepaid, 1),
             Ready = Shift(Of(MessageState.Ready, readySince), setAside, 1),
+            Paged = new StateSnapshot(dispatcher.Ready.Paged.Messages, dispatcher.Ready.Paged.Bytes, null),
             Delayed = Of(MessageState.Delayed, delayed.OldestEnqueuedAt()),
             InFlight = Shift(Of(MessageState.InFlight, dispatcher.InFlight.OldestHandOver()), setAside, -1),
             Leaving = Of(MessageState.Leaving),
@@ -65,7 +66,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
     private Tally CountOf(MessageState state) => state switch
     {
         MessageState.Storing => books.Storing,
-        MessageState.Ready => new Tally { Messages = dispatcher.Ready.Count, Bytes = dispatcher.Ready.Bytes },
+        MessageState.Ready => new Tally { Messages = dispatcher.Ready.Count + dispatcher.Ready.Paged.Messages, Bytes = dispatcher.Ready.Bytes + dispatcher.Ready.Paged.Bytes },
         MessageState.Delayed => new Tally { Messages = delayed.Count, Bytes = delayed.Bytes },
         MessageState.InFlight => new Tally { Messages = dispatcher.InFlight.Count, Bytes = dispatcher.InFlight.Bytes },
         _ => books.Leaving,

@@ -65,6 +65,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
     public Task DeleteAsync(QueueConductor queue) => Write(batch =>
     {
         batch.Delete(QueueRecord.KeyOf(queue.Id));
+        batch.LaneChanges.Delete(queue.Id);
         foreach (StoreKind kind in (ReadOnlySpan<StoreKind>)[StoreKind.Message, StoreKind.Parked, StoreKind.Attempts])
             batch.DeleteRange(StoreKey.First(kind, queue.Id), StoreKey.After(kind, queue.Id));
     });
@@ -79,8 +80,17 @@ internal sealed class QueueCatalog(BrokerContext broker)
             throw new StoreException(StoreFault.Unreadable, $"The store has format {found}; this version of QueueKit reads format {Format}. Open it with a newer version. Nothing was changed.");
         if (meta.TryGetValue(s_lastIdKey, out StoreRecord lastId))
             _lastId = ReadMeta(lastId, "last queue id");
-        CommitRecord lastCommit = meta.TryGetValue(CommitRecord.Key, out StoreRecord commit) ? CommitRecord.Read(commit.Head.Span) : default;
-        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit);
+        var counters = new LaneCounters();
+        CommitRecord lastCommit = meta.TryGetValue(CommitRecord.FoldKey, out StoreRecord fold) ? CommitRecord.Read(fold, counters) : default;
+        await foreach (StoreRecord record in ReadAsync(store, CommitRecord.KeyOf(lastCommit.Number + 1), StoreKey.After(StoreKind.Delta), ct).ConfigureAwait(false))
+        {
+            CommitRecord commit = CommitRecord.Read(record, counters);
+            if (commit.Number != lastCommit.Number + 1)
+                throw new StoreException(StoreFault.Unreadable, $"The store has commit {commit.Number} but not commit {lastCommit.Number + 1}: confirmed commits are missing. Restore the store from a backup, or repair it. Nothing was changed.");
+            lastCommit = commit;
+        }
+        broker.Store = store;
+        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit, counters);
 
         var queues = new List<StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))
@@ -89,39 +99,24 @@ internal sealed class QueueCatalog(BrokerContext broker)
         {
             (string name, QueueOptions options) = QueueRecord.Decode(record);
             var queue = new QueueConductor(broker, name, record.Key.Queue, options);
-            await RecoverMessagesAsync(store, queue, ct).ConfigureAwait(false);
+            await RecoverMessagesAsync(store, queue, counters, lastCommit.LastSequence, ct).ConfigureAwait(false);
             yield return queue;
         }
     }
 
-    private async Task RecoverMessagesAsync(IMessageStore store, QueueConductor queue, CancellationToken ct)
+    // The messages of the lanes are counted and not read: they come when it is their turn.
+    private async Task RecoverMessagesAsync(IMessageStore store, QueueConductor queue, LaneCounters counters, long lastSequence, CancellationToken ct)
     {
         var attempts = new Dictionary<long, AttemptsRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Attempts, queue.Id), StoreKey.After(StoreKind.Attempts, queue.Id), ct).ConfigureAwait(false))
             attempts.Add(record.Key.Sequence, AttemptsRecord.Decode(record));
+        LanePages pages = queue.Upkeep.Recover(attempts);
         long now = broker.Clock.Now;
-        foreach (StoreKind kind in new[] { StoreKind.Message, StoreKind.Parked })
-        {
-            await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(kind, queue.Id), StoreKey.After(kind, queue.Id), ct).ConfigureAwait(false))
-            {
-                DecodedMessage decoded = MessageRecord.Decode(record);
-                bool hasFailed = attempts.TryGetValue(record.Key.Sequence, out AttemptsRecord attempt);
-                long scheduled = kind == StoreKind.Parked ? record.Key.Order : 0;
-                MessageHistory? history = !hasFailed && scheduled == 0 && decoded.DeadLetter is null ? null : new MessageHistory
-                {
-                    Delivered = hasFailed,
-                    FailedAttempts = attempt.FailedAttempts,
-                    LastError = attempt.LastError,
-                    IsStored = hasFailed,
-                    ScheduledTicks = scheduled,
-                    DeadLetter = decoded.DeadLetter,
-                };
-                // What is due already is delayed for no time: the first look at the clock makes it ready.
-                queue.Upkeep.Recover(
-                    new QueuedMessage(decoded.Message, record.Key.Sequence, broker.Clock.ToMonotonic(decoded.EnqueuedAt, now), history),
-                    hasFailed ? attempt.DueTicks : scheduled);
-            }
-        }
+        // What is due already is delayed for no time: the first look at the clock makes it ready.
+        await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Parked, queue.Id), StoreKey.After(StoreKind.Parked, queue.Id), ct).ConfigureAwait(false))
+            queue.Upkeep.Recover(pages.Restore(record, now));
+        foreach ((byte band, LaneCount count) in counters.LanesOf(queue.Id))
+            queue.Upkeep.Recover(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
     }
 
     // The records about the store itself, but for the commit's own:

@@ -84,8 +84,6 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     long IDeadlineTarget.ArmedAt { get => Volatile.Read(ref _armedAt); set => Volatile.Write(ref _armedAt, value); }
 
-    // ---- Send --------------------------------------------------------------------------------------------------------------
-
     public ValueTask<SendReceipt> SendAsync(Message message, bool mayWait, CancellationToken ct)
     {
         if (ct.IsCancellationRequested)
@@ -157,8 +155,6 @@ internal sealed class QueueConductor : IDeadlineTarget
         return SendDurable(PendingSend.Rent(this, messages.ToArray(), bytes), mayWait: true, ct);
     }
 
-    // ---- Receive -----------------------------------------------------------------------------------------------------------
-
     /// <param name="maxWait">Null for as long as it takes.</param>
     /// <param name="ct">Gives up the wait.</param>
     public ValueTask<Delivery?> ReceiveAsync(TimeSpan? maxWait, CancellationToken ct)
@@ -173,11 +169,14 @@ internal sealed class QueueConductor : IDeadlineTarget
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
             delivery = _core.Dispatcher.TryTake(_pull, LeaseState.Held, moment);
-            if (delivery is null && maxWait != TimeSpan.Zero)
+            // One look at a queue whose next message has yet to be read waits for that page.
+            bool isLook = maxWait == TimeSpan.Zero;
+            if (delivery is null && (!isLook || _core.Dispatcher.Ready.HasPaged))
             {
                 receive = PendingReceive.Rent();
+                receive.IsLook = isLook;
                 receive.Consumer.Identity = _pull;
-                BeginReceive(receive, maxWait, moment, ct);
+                BeginReceive(receive, isLook ? null : maxWait, moment, ct, ref aftermath);
             }
             Exit(moment, ref aftermath);
         }
@@ -246,7 +245,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             if (_core.Dispatcher.CanDeliver && receive.Consumer.HasFreePlace && !(receive.Consumer.AtMostOnce && IsDurable))
                 return new ValueTask<bool>(true);
             Moment moment = Enter(ref aftermath);
-            BeginReceive(receive, null, moment, ct);
+            BeginReceive(receive, null, moment, ct, ref aftermath);
             Exit(moment, ref aftermath);
         }
         ValueTask<bool> result = receive.AsSignal;
@@ -265,7 +264,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             if (receive.Consumer.IsClosed)
                 return null;
             Moment moment = Enter(ref aftermath);
-            BeginReceive(receive, null, moment, CancellationToken.None);
+            BeginReceive(receive, null, moment, CancellationToken.None, ref aftermath);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -299,8 +298,6 @@ internal sealed class QueueConductor : IDeadlineTarget
         x.consumer.Credit = x.credit;
         core.Dispatcher.CreditChanged(x.consumer);
     });
-
-    // ---- Settle ------------------------------------------------------------------------------------------------------------
 
     public SettleResult Ack(InFlightDelivery delivery) =>
         IsDurable || delivery.IsCounted ? Settle(delivery, Settlement.Ack, awaited: false, out _) : AckTransient(delivery);
@@ -564,10 +561,13 @@ internal sealed class QueueConductor : IDeadlineTarget
         }
     }
 
-    private void BeginReceive(PendingReceive receive, TimeSpan? maxWait, in Moment moment, CancellationToken ct)
+    private void BeginReceive(PendingReceive receive, TimeSpan? maxWait, in Moment moment, CancellationToken ct, ref Aftermath aftermath)
     {
         receive.Begin(this, maxWait is { } span && span.Ticks < long.MaxValue - moment.Now ? moment.Now + span.Ticks : long.MaxValue, ct);
-        _core.Dispatcher.Wait(receive);
+        if (_core.Pages?.Fault is { } fault)
+            receive.Complete(null, QueueErrors.Again(fault), ref aftermath);
+        else
+            _core.Dispatcher.Wait(receive);
     }
 
     public void RefuseOversized(long bytes, int messages)

@@ -32,15 +32,21 @@ internal sealed class QueueCore
         _conductor = conductor;
         Dispatcher = new Dispatcher(conductor, _books);
         Audit = new QueueAudit(conductor, _books, Dispatcher, _delayed);
+        Pages = conductor.IsDurable ? new LanePages(conductor, conductor.Broker.Store!) : null;
         _isDeadLetterQueue = QueueOptions.IsDeadLetterName(conductor.Name);
         Options = options;
         Apply(options);
     }
 
     public ref QueueCounters Counts => ref _books.Counts;
+    public QueueBooks Books => _books;
     public OverflowGate Gate => _books.Gate;
+    public DelayedMessages Delayed => _delayed;
     public Dispatcher Dispatcher { get; }
     public QueueAudit Audit { get; }
+
+    /// <summary>The backlog in the store; null where there is no store.</summary>
+    public LanePages? Pages { get; }
     public QueueOptions Options { get; private set; }
 
     /// <summary>Makes options effective.</summary>
@@ -48,9 +54,12 @@ internal sealed class QueueCore
     {
         Options = options;
         Gate.Prepaid.CallBack(Gate);
-        Gate.Policy = options.Overflow;
-        Gate.MaxMessages = options.MaxMessages ?? long.MaxValue;
-        Gate.MaxBytes = options.MaxBytes ?? long.MaxValue;
+        bool buffers = options.Overflow == OverflowPolicy.Buffer;
+        Gate.Policy = buffers ? options.BufferOverflow : options.Overflow;
+        Gate.MaxMessages = (buffers ? options.MaxBufferedMessages : options.MaxMessages) ?? long.MaxValue;
+        Gate.MaxBytes = (buffers ? options.MaxBufferedBytes : options.MaxBytes) ?? long.MaxValue;
+        Dispatcher.Ready.MaxLoadedMessages = buffers ? options.MaxMessages ?? long.MaxValue : long.MaxValue;
+        Dispatcher.Ready.MaxLoadedBytes = buffers ? options.MaxBytes ?? long.MaxValue : long.MaxValue;
         Dispatcher.LeaseTicks = options.LeaseDuration.Ticks;
         // Half of all time is longer than anybody waits, and can be added to now.
         _maxLeaseTicks = Math.Min(options.MaxLeaseDuration.Ticks, long.MaxValue / 2);
@@ -176,8 +185,12 @@ internal sealed class QueueCore
             }
             Dispatcher.Serve(moment, ref aftermath);
             if (Gate.NextAdmissible() is null)
-                return;
+                break;
         }
+        if (Dispatcher.Ready.HasPaged && (Counts.Delivered > 0 || !Dispatcher.Consumers.IsEmpty))
+            Pages!.Request(Dispatcher.Ready, ref aftermath);
+        if (Dispatcher.HasLooks && (Dispatcher.IsPaused || !Pages!.IsReading))
+            Dispatcher.EndLooks(ref aftermath);
     }
 
     /// <summary>The store has the messages of a send: they become ready, or delayed, and its victims are gone.</summary>
@@ -225,18 +238,30 @@ internal sealed class QueueCore
 
     public long NextSequence() => ++_lastSequence;
 
-    /// <summary>Puts a message found in the store at opening in its place.</summary>
-    public void Recover(in QueuedMessage message, long dueTicks)
+    /// <summary>Counts messages of a lane that the store holds at opening; they are read when it is their turn.</summary>
+    public void Recover(int band, Tally messages, long lastSequence)
     {
-        Gate.Take(1, message.Size);
+        Gate.Take(messages.Messages, messages.Bytes);
+        Counts.Recovered += messages.Messages;
+        Dispatcher.Ready.LeaveInStore(band, 0, lastSequence, messages);
+    }
+
+    /// <summary>Puts a delayed message found in the store at opening in its place.</summary>
+    public void Recover(in WaitingMessage waiting)
+    {
+        Gate.Take(1, waiting.Message.Size);
         Counts.Recovered++;
-        if (dueTicks != 0)
-            _delayed.Add(message, dueTicks);
-        // A store reads messages in the order of their bands and numbers, but scheduled ones, which come after them, in the order of their due times.
-        else if (message.History is { ScheduledTicks: not 0 })
-            Dispatcher.Ready.Insert(message);
+        _delayed.Add(waiting.Message, waiting.DueTicks);
+    }
+
+    /// <summary>Puts a message that was only in the store in its place.</summary>
+    public void Load(int band, in WaitingMessage waiting, in Moment moment, ref Aftermath aftermath)
+    {
+        Dispatcher.Ready.Unpage(band, waiting.Message.Size);
+        if (waiting.DueTicks > moment.Utc.UtcTicks)
+            _delayed.Add(waiting.Message, waiting.DueTicks);
         else
-            Dispatcher.Ready.Append(message);
+            Dispatcher.Ready.AppendLoaded(waiting.Message);
     }
 
     // ---- Settle ------------------------------------------------------------------------------------------------------------
@@ -464,37 +489,6 @@ internal sealed class QueueCore
 
     // ---- The whole ---------------------------------------------------------------------------------------------------------
 
-    /// <summary>Takes everything ready and delayed out; it is leaving.</summary>
-    public List<WaitingMessage> TakeAllWaiting()
-    {
-        Dispatcher.TakeBackSetAside();
-        var taken = new List<WaitingMessage>((int)Math.Min(int.MaxValue, Dispatcher.Ready.Count + _delayed.Count));
-        long dueTicks = 0;
-        while (Dispatcher.Ready.TryTake(out QueuedMessage message) || _delayed.TryTakeFirst(out message, out dueTicks))
-        {
-            _books.Leaving.Add(message.Size);
-            taken.Add(new WaitingMessage(message, dueTicks));
-        }
-        return taken;
-    }
-
-    public void Purged(List<WaitingMessage> messages)
-    {
-        foreach (WaitingMessage waiting in messages)
-            Left(waiting.Message.Size);
-        Counts.Purged += messages.Count;
-    }
-
-    /// <summary>The store refused the purge: the message waits on, as if nothing had been.</summary>
-    public void NotPurged(in WaitingMessage waiting, in Moment moment, ref Aftermath aftermath)
-    {
-        _books.Leaving.Remove(waiting.Message.Size);
-        if (waiting.DueTicks != 0)
-            _delayed.Add(waiting.Message, waiting.DueTicks);
-        else
-            Dispatcher.PlaceReturned(waiting.Message, moment, ref aftermath);
-    }
-
     /// <summary>Ends all waits, of senders and receivers, with the same error; or, without one, receives with nothing.</summary>
     public void EndWaits(Exception? forSenders, Func<PendingReceive, Exception?> forReceivers, ref Aftermath aftermath)
     {
@@ -506,9 +500,8 @@ internal sealed class QueueCore
         }
         while (Dispatcher.Consumers.AnyWaiting is { } receive)
         {
-            Dispatcher.Consumers.Leave(receive);
-            receive.Complete(null, forReceivers(receive));
-            aftermath.Wakes.Add(receive);
+            Dispatcher.StopWaiting(receive);
+            receive.Complete(null, forReceivers(receive), ref aftermath);
         }
     }
 

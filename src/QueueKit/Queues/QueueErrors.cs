@@ -12,15 +12,20 @@ internal static class QueueErrors
                 $"The message has {bytes:N0} bytes; at most {maxMessageBytes:N0} are allowed. Raise MessageBrokerOptions.MaxMessageBytes (the store may set a limit of its own), or send a reference to the data.", bytes, maxMessageBytes);
         }
         string what = messages == 1 ? "The message" : $"The batch of {messages:N0} messages";
-        return bytes > options.MaxBytes
-            ? new MessageTooLargeException($"{what} has {bytes:N0} bytes; queue '{queue}' holds at most {options.MaxBytes:N0} in all (QueueOptions.MaxBytes), so it could never fit. Send less at once, or raise the limit.", bytes, options.MaxBytes.Value)
-            : new MessageTooLargeException($"{what} can never fit: queue '{queue}' holds at most {options.MaxMessages:N0} messages (QueueOptions.MaxMessages). Send less at once, or raise the limit.", messages, options.MaxMessages ?? long.MaxValue);
+        bool buffers = options.Overflow == OverflowPolicy.Buffer;
+        long? maxBytes = buffers ? options.MaxBufferedBytes : options.MaxBytes;
+        long? maxMessages = buffers ? options.MaxBufferedMessages : options.MaxMessages;
+        string prefix = buffers ? "QueueOptions.MaxBuffered" : "QueueOptions.Max";
+        return bytes > maxBytes
+            ? new MessageTooLargeException($"{what} has {bytes:N0} bytes; queue '{queue}' holds at most {maxBytes:N0} in all ({prefix}Bytes), so it could never fit. Send less at once, or raise the limit.", bytes, maxBytes.Value)
+            : new MessageTooLargeException($"{what} can never fit: queue '{queue}' holds at most {maxMessages:N0} messages ({prefix}Messages). Send less at once, or raise the limit.", messages, maxMessages ?? long.MaxValue);
     }
 
     /// <summary>No room, at once or in time.</summary>
     public static QueueFullException Full(string queue, QueueOptions options, bool waited)
     {
-        string limits = $"{(options.MaxMessages is { } messages ? $"{messages:N0} messages" : "any number of messages")}, {(options.MaxBytes is { } bytes ? $"{bytes:N0} bytes" : "any number of bytes")}";
+        bool buffers = options.Overflow == OverflowPolicy.Buffer;
+        string limits = $"{((buffers ? options.MaxBufferedMessages : options.MaxMessages) is { } messages ? $"{messages:N0} messages" : "any number of messages")}, {((buffers ? options.MaxBufferedBytes : options.MaxBytes) is { } bytes ? $"{bytes:N0} bytes" : "any number of bytes")}";
         return new QueueFullException(queue, waited
             ? $"Queue '{queue}' had no room within {options.BackpressureTimeout} (limits: {limits}). Nothing was sent. Send again later, add consumers, or choose another overflow policy."
             : $"Queue '{queue}' is full (limits: {limits}) and its policy is to reject. Nothing was sent. Send again later, add consumers, or choose another overflow policy.");

@@ -5,12 +5,32 @@ namespace QueueKit.Queues;
 /// <summary>What is done to a queue as a whole, now and then: options, pause, purge, snapshot, recovery, the end. Each is one step under the conductor's lock.</summary>
 internal sealed class QueueUpkeep(QueueConductor queue)
 {
-    /// <summary>Puts a message found in the store in its place.</summary>
-    public void Recover(QueuedMessage message, long dueTicks) =>
-        queue.Step((message, dueTicks), static (core, x, in _, ref _) => core.Recover(x.message, x.dueTicks));
+    /// <summary>Counts the messages of a lane that the store holds; they are read when it is their turn.</summary>
+    public void Recover(int band, Tally messages, long lastSequence) =>
+        queue.Step((band, messages, lastSequence), static (core, x, in _, ref _) => core.Recover(x.band, x.messages, x.lastSequence));
+
+    /// <summary>Puts a delayed message found in the store in its place.</summary>
+    public void Recover(WaitingMessage waiting) => queue.Step(waiting, static (core, waiting, in _, ref _) => core.Recover(waiting));
+
+    /// <summary>Takes the failed attempts that the store knows of, and gives what makes messages of stored records.</summary>
+    public LanePages Recover(Dictionary<long, AttemptsRecord> attempts)
+    {
+        LanePages? pages = null;
+        queue.Step((attempts, set: (Action<LanePages>)(own => pages = own)), static (core, x, in _, ref _) =>
+        {
+            core.Pages!.Recover(x.attempts);
+            x.set(core.Pages);
+        });
+        return pages!;
+    }
 
     /// <summary>Looks at the clock for the first time, after recovery.</summary>
-    public void Start() => queue.Step(0, static (_, _, in _, ref _) => { });
+    public void Start()
+    {
+        LanePages? pages = null;
+        queue.Step((Action<LanePages?>)(own => pages = own), static (core, set, in _, ref _) => set(core.Options.Overflow == OverflowPolicy.DropOldest ? core.Pages : null));
+        pages?.ReadFirst();
+    }
 
     /// <summary>Makes options effective.</summary>
     public void Apply(QueueOptions options) => queue.Step((queue, options), static (core, x, in moment, ref aftermath) =>
@@ -97,50 +117,49 @@ internal sealed class QueueUpkeep(QueueConductor queue)
 
     private sealed class Purge(QueueConductor queue)
     {
-        private List<WaitingMessage> _taken = [];
+        private PurgedMessages? _taken;
 
-        public int Count => _taken.Count;
+        public long Count => _taken!.Count;
 
         public Task Committed { get; private set; } = Task.CompletedTask;
 
         // Under the lock: the pipeline takes the work in, and neither blocks nor calls back.
         public void Begin(QueueCore core)
         {
-            _taken = core.TakeAllWaiting();
+            _taken = new PurgedMessages(core);
             if (queue.IsDurable)
                 Committed = new AwaitedWork(queue.FlushLevel, Write, Done, NotDone).EnqueueTo(queue.Broker.Pipeline!, queue.Broker.Scheduler);
             else
-                core.Purged(_taken);
+                _taken.Purged();
         }
 
         private void Write(StoreBatch batch)
         {
-            foreach (WaitingMessage waiting in _taken)
+            foreach (WaitingMessage waiting in _taken!.Loaded)
                 StoredMessage.WriteRemoval(batch, queue.Id, waiting.Message);
+            foreach (PagedRange range in _taken!.Ranges)
+                StoredMessage.WriteRemoval(batch, queue.Id, range);
         }
 
-        private void Done() => queue.Step(new PurgeStep(_taken, done: true));
+        private void Done() => queue.Step(new PurgeStep(_taken!, done: true));
 
         // After a failure nobody knows what is stored, and the queue delivers nothing any more.
         private void NotDone(StoreException reason)
         {
             if (reason.Fault == StoreFault.Refused)
-                queue.Step(new PurgeStep(_taken, done: false));
+                queue.Step(new PurgeStep(_taken!, done: false));
         }
     }
 }
 
 /// <summary>The removal of waiting messages is committed, or not.</summary>
-internal sealed class PurgeStep(List<WaitingMessage> messages, bool done) : ITransferStep
+internal sealed class PurgeStep(PurgedMessages purged, bool done) : ITransferStep
 {
     public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
     {
         if (done)
-        {
-            core.Purged(messages);
-            return;
-        }
-        foreach (WaitingMessage waiting in messages)
-            core.NotPurged(waiting, moment, ref aftermath);
+            purged.Purged();
+        else
+            purged.NotPurged(moment, ref aftermath);
     }
 }

@@ -8,11 +8,28 @@ internal static class StoredMessage
     public static StoreKey KeyOf(uint queue, byte priority, long dueTicks, long sequence) =>
         new(dueTicks == 0 ? StoreKind.Message : StoreKind.Parked, queue, (byte)(Message.MaxPriority - priority), 0, dueTicks, sequence);
 
+    public static void Write(StoreBatch batch, in StoreKey key, in EncodedMessage encoded, long size)
+    {
+        MessageRecord.Seal(encoded, key);
+        batch.Insert(key, encoded.Head, encoded.Body);
+        batch.LaneChanges.Add(key, 1, size);
+    }
+
     public static void WriteRemoval(StoreBatch batch, uint queue, in QueuedMessage message)
     {
-        batch.Delete(KeyOf(queue, message.Band, message.History?.ScheduledTicks ?? 0, message.Sequence));
+        StoreKey key = KeyOf(queue, message.Band, message.History?.ScheduledTicks ?? 0, message.Sequence);
+        batch.Delete(key);
+        batch.LaneChanges.Add(key, -1, -message.Size);
         if (message.History is { IsStored: true })
             batch.Delete(AttemptsRecord.KeyOf(queue, message.Sequence));
+    }
+
+    /// <summary>Removes messages that have not been read; failed attempts at them stay on record until the next opening finds them without a message.</summary>
+    public static void WriteRemoval(StoreBatch batch, uint queue, in PagedRange range)
+    {
+        StoreKey first = KeyOf(queue, (byte)range.Band, 0, range.First);
+        batch.DeleteRange(first, first with { Sequence = range.Last + 1 });
+        batch.LaneChanges.Add(first, -range.Paged.Messages, -range.Paged.Bytes);
     }
 
     /// <summary>The due time of a scheduled message that is admitted now.</summary>

@@ -247,8 +247,7 @@ internal sealed class Arrival(QueueConductor queue, Message message, DeadLetterI
     {
         Sequence = sequence;
         StoreKey key = StoredMessage.KeyOf(queue.Id, message.Priority, DueTicks, sequence);
-        MessageRecord.Seal(_encoded, key);
-        batch.Insert(key, _encoded.Head, _encoded.Body);
+        StoredMessage.Write(batch, key, _encoded, message.Size);
     }
 }
 

@@ -39,17 +39,21 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private volatile bool _hasEnded;
     private StoreException? _fault;
     private long _sequence;
+    private CommitRecord _lastCommit;
+    private readonly LaneCounters _counters;
 
     /// <param name="store">The store, which the pipeline now owns.</param>
     /// <param name="scheduler">Where the loop runs if the store does not block.</param>
-    /// <param name="lastCommit">What <see cref="CommitRecord"/> in the store says, or its default.</param>
-    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit)
+    /// <param name="lastCommit">What the last <see cref="CommitRecord"/> in the store says, or its default.</param>
+    /// <param name="counters">The counts of its lanes, which the pipeline keeps from now on.</param>
+    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit, LaneCounters counters)
     {
+        _counters = counters;
+        _lastCommit = lastCommit;
         _store = store;
         _scheduler = scheduler;
         _loop = new LoopItem(this);
         _sequence = lastCommit.LastSequence;
-        CommitNumber = lastCommit.Number;
         if (!store.CommitBlocks)
             return;
         _signal = new ManualResetEventSlim();
@@ -58,7 +62,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
     }
 
     /// <summary>The number of the last commit.</summary>
-    public long CommitNumber { get; private set; }
+    public long CommitNumber => _lastCommit.Number;
 
     /// <summary>How many works were committed: with <see cref="CommitNumber"/>, the mean batch.</summary>
     public long CommittedWorks { get; private set; }
@@ -247,7 +251,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
 
     private CommitOutcome TryCommit(FlushLevel level, out StoreException? reason)
     {
-        new CommitRecord(CommitNumber + 1, _sequence).WriteTo(_batch);
+        var record = new CommitRecord(CommitNumber + 1, _sequence);
+        record.WriteTo(_batch, _counters, _lastCommit);
         try
         {
             _store.Commit(_batch, level);
@@ -269,7 +274,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
             reason = new StoreException(StoreFault.Failed, $"The store failed in a way it does not explain ({error.GetType().Name}: {error.Message}). Whether the commit was written is unknown; open the broker again to find out.", innerException: error);
             return CommitOutcome.Unknown;
         }
-        CommitNumber++;
+        _lastCommit = record;
+        _counters.Apply(_batch.LaneChanges);
         reason = null;
         return CommitOutcome.Committed;
     }

@@ -20,6 +20,9 @@ internal sealed record QueueRecord
     public OverflowPolicy Overflow { get; init; }
     public long? MaxMessages { get; init; }
     public long? MaxBytes { get; init; }
+    public long? MaxBufferedMessages { get; init; }
+    public long? MaxBufferedBytes { get; init; }
+    public OverflowPolicy BufferOverflow { get; init; }
     public TimeSpan? BackpressureTimeout { get; init; }
     public TimeSpan LeaseDuration { get; init; }
     public TimeSpan MaxLeaseDuration { get; init; }
@@ -53,6 +56,9 @@ internal sealed record QueueRecord
             Overflow = options.Overflow,
             MaxMessages = options.MaxMessages,
             MaxBytes = options.MaxBytes,
+            MaxBufferedMessages = options.MaxBufferedMessages,
+            MaxBufferedBytes = options.MaxBufferedBytes,
+            BufferOverflow = options.BufferOverflow,
             BackpressureTimeout = options.BackpressureTimeout,
             LeaseDuration = options.LeaseDuration,
             MaxLeaseDuration = options.MaxLeaseDuration,
@@ -98,6 +104,9 @@ internal sealed record QueueRecord
             Overflow = Overflow,
             MaxMessages = MaxMessages,
             MaxBytes = MaxBytes,
+            MaxBufferedMessages = MaxBufferedMessages,
+            MaxBufferedBytes = MaxBufferedBytes,
+            BufferOverflow = BufferOverflow,
             BackpressureTimeout = BackpressureTimeout,
             LeaseDuration = LeaseDuration,
             MaxLeaseDuration = MaxLeaseDuration,

@@ -16,6 +16,9 @@ public sealed class StoreBatch
     /// <summary>The bytes of all heads and bodies.</summary>
     public long Bytes { get; private set; }
 
+    /// <summary>What the operations change in the counts of lanes: kept by whoever adds them.</summary>
+    internal LaneChanges LaneChanges { get; } = new();
+
     /// <summary>Adds a record whose key the store does not hold: the caller vouches for that, and a store may rely on it where that is faster.</summary>
     public void Insert(StoreKey key, ReadOnlyMemory<byte> head, ReadOnlyMemory<byte> body = default) =>
         Add(StoreOperationKind.Insert, key, head, body);
@@ -36,6 +39,7 @@ public sealed class StoreBatch
         Array.Clear(_operations, 0, _count);
         _count = 0;
         Bytes = 0;
+        LaneChanges.Clear();
     }
 
     private void Add(StoreOperationKind kind, in StoreKey key, ReadOnlyMemory<byte> head, ReadOnlyMemory<byte> body)

@@ -109,4 +109,6 @@ public enum StoreKind : byte
     Parked = 4,
     /// <summary>What failed attempts left behind, by the message's number. Absent for a message that never failed.</summary>
     Attempts = 5,
+    /// <summary>A commit's own record: its number and what it changed in the counts of messages.</summary>
+    Delta = 6,
 }

@@ -21,7 +21,7 @@ public abstract class Journey(Durability durability)
 
     private protected InMemoryMessageStore Store { get; private set; } = new();
 
-    private protected MessageBroker Broker { get; private set; } = null!;
+    private protected MessageBroker Broker { get; set; } = null!;
 
     private protected Durability Durability => durability;
 
@@ -144,13 +144,22 @@ public abstract class Journey(Durability durability)
         return [.. bodies];
     }
 
+    /// <summary>Takes whatever is ready, however often a page of it has to be read first.</summary>
+    private protected static async Task<Delivery[]> ReceiveWhatIsThere(MessageQueue queue)
+    {
+        var taken = new List<Delivery>();
+        while (await Soon(queue.ReceiveBatchAsync(5_000, TimeSpan.Zero)) is { Count: > 0 } some)
+            taken.AddRange(some);
+        return [.. taken];
+    }
+
     /// <summary>The dead letters of a queue, as they are handed out; nothing if there never were any.</summary>
     private protected async Task<Delivery[]> DeadLettersOf(MessageQueue queue)
     {
         await Idle(queue);
         if (!Broker.TryGetQueue(queue.Options.DeadLetterQueue ?? queue.Name + ".dead", out MessageQueue? letters))
             return [];
-        return [.. await letters.ReceiveBatchAsync(int.MaxValue, TimeSpan.Zero)];
+        return await ReceiveWhatIsThere(letters);
     }
 
     private protected void Advance(TimeSpan by) => Clock.Advance(by);

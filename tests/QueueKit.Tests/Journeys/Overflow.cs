@@ -449,11 +449,9 @@ public class Overflow(Durability durability) : Journey(durability)
         Assert.That(await Drain(queue), Is.EqualTo(["2", "3"]), "nobody came whom the oldest would have to make room for");
     }
 
-    // ---- Buffer
-
     [Test]
-    public void BufferIsRefusedUntilAStoreCanHoldWhatSpills() =>
-        Assert.That(async () => await Declare(new QueueOptions { Overflow = OverflowPolicy.Buffer }), Throws.InstanceOf<QueueDeclarationException>().With.Message.Contains("Buffer"));
+    public void BufferIsRefusedWhereNoStoreCanHoldWhatSpills() =>
+        Assert.That(async () => await Declare(new QueueOptions { Durability = Durability.Transient, Overflow = OverflowPolicy.Buffer }), Throws.InstanceOf<QueueDeclarationException>().With.Message.Contains("Buffer"));
 
     // ---- All policies
 

@@ -72,10 +72,14 @@ public class SmallRecordTests
     private static readonly Gen<QueueOptions> Options = Gen.Select(
         Gen.Select(Gen.Enum<Durability>(), Gen.Enum<OverflowPolicy>(), Gen.Nullable(Limit), Gen.Nullable(Limit), Gen.Nullable(Span)),
         Gen.Select(Span, Span, Gen.Nullable(Gen.Int[1, int.MaxValue]), Delay, Gen.Null(MessageGen.Text), Gen.Int[0, 7]),
-        (gate, lease) => new QueueOptions
+        Gen.Select(Gen.Nullable(Limit), Gen.Nullable(Limit), Gen.OneOf(OverflowPolicy.Backpressure, OverflowPolicy.Reject, OverflowPolicy.DropOldest)),
+        (gate, lease, buffer) => new QueueOptions
         {
             Durability = gate.Item1,
             Overflow = gate.Item2,
+            MaxBufferedMessages = gate.Item2 == OverflowPolicy.Buffer ? buffer.Item1 : null,
+            MaxBufferedBytes = gate.Item2 == OverflowPolicy.Buffer ? buffer.Item2 : null,
+            BufferOverflow = gate.Item2 == OverflowPolicy.Buffer ? buffer.Item3 : default,
             MaxMessages = gate.Item3,
             MaxBytes = gate.Item4,
             BackpressureTimeout = gate.Item5,
@@ -100,6 +104,7 @@ public class SmallRecordTests
             nameof(QueueOptions.Durability), nameof(QueueOptions.Overflow), nameof(QueueOptions.MaxMessages), nameof(QueueOptions.MaxBytes), nameof(QueueOptions.BackpressureTimeout),
             nameof(QueueOptions.LeaseDuration), nameof(QueueOptions.MaxLeaseDuration), nameof(QueueOptions.MaxAttempts), nameof(QueueOptions.RetryDelay),
             nameof(QueueOptions.DeadLetterQueue), nameof(QueueOptions.DeadLetterOn),
+            nameof(QueueOptions.MaxBufferedMessages), nameof(QueueOptions.MaxBufferedBytes), nameof(QueueOptions.BufferOverflow),
         ];
 
         Assert.That(typeof(QueueOptions).GetProperties().Where(property => property.CanWrite).Select(property => property.Name), Is.EquivalentTo(covered));
@@ -160,31 +165,87 @@ public class SmallRecordTests
     // Commits
 
     [Test]
-    public void ACommitComesBack() => Gen.Select(Gen.Long, Gen.Long).Sample((number, sequence) =>
+    public void ACommitComesBack() => Gen.Select(Gen.Long[1, long.MaxValue], Gen.Long).Sample((number, sequence) =>
     {
-        StoreOperation put = Put(new CommitRecord(number, sequence));
-        return put.Kind == StoreOperationKind.Put && put.Key == CommitRecord.Key && CommitRecord.Read(put.Head.Span) == new CommitRecord(number, sequence);
+        StoreOperation insert = Write(new CommitRecord(number, sequence));
+        return insert.Kind == StoreOperationKind.Insert && insert.Key == CommitRecord.KeyOf(number) && Read(insert) == new CommitRecord(number, sequence);
     });
 
     [Test]
-    public void AFlippedBitInACommitIsDetected() =>
-        ForEachFlippedBit(Put(new CommitRecord(7, 42)).Head.ToArray(), value => AssertUnreadable(() => CommitRecord.Read(value), "last commit"));
+    public void ACommitTellsWhatItChangedInTheCountsOfLanes()
+    {
+        var counters = new LaneCounters();
+        StoreOperation insert = Write(new CommitRecord(7, 42), static batch =>
+        {
+            batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 41), 1, 100);
+            batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 4, 0, 0, 42), 1, 10);
+            batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 40), -3, -30);
+            batch.LaneChanges.Add(new StoreKey(StoreKind.Parked, 3, 9, 0, 5, 43), 1, 1);
+        });
+
+        Read(insert, counters);
+
+        Assert.That(counters.LanesOf(3), Is.EqualTo(new[] { ((byte)4, new LaneCount(1, 10)), ((byte)9, new LaneCount(-2, 70)) }));
+        Assert.That(counters.LanesOf(4), Is.Empty);
+    }
+
+    [Test]
+    public void EveryNowAndThenTheCommitsAreFolded()
+    {
+        var counters = new LaneCounters();
+        var changes = new LaneChanges();
+        changes.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 1), 5, 50);
+        counters.Apply(changes);
+        var batch = new StoreBatch();
+
+        new CommitRecord(2 * CommitRecord.FoldInterval, 99).WriteTo(batch, counters, new CommitRecord(2 * CommitRecord.FoldInterval - 1, 98));
+
+        var read = new LaneCounters();
+        Assert.That(batch.Operations.ToArray().Select(operation => operation.Kind), Is.EqualTo(new[] { StoreOperationKind.Put, StoreOperationKind.DeleteRange, StoreOperationKind.Insert }));
+        Assert.That(Read(batch.Operations[0], read), Is.EqualTo(new CommitRecord(2 * CommitRecord.FoldInterval - 1, 98)));
+        Assert.That(read.LanesOf(3), Is.EqualTo(new[] { ((byte)9, new LaneCount(5, 50)) }));
+    }
+
+    [Test]
+    public void TheLanesOfADeletedQueueAreForgotten()
+    {
+        var counters = new LaneCounters();
+        var changes = new LaneChanges();
+        changes.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 1), 5, 50);
+        counters.Apply(changes);
+
+        Read(Write(new CommitRecord(7, 42), static batch => batch.LaneChanges.Delete(3)), counters);
+
+        Assert.That(counters.LanesOf(3), Is.Empty);
+    }
+
+    [Test]
+    public void AFlippedBitInACommitIsDetected()
+    {
+        StoreKey key = CommitRecord.KeyOf(7);
+        byte[] value = Write(new CommitRecord(7, 42), static batch => batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 1), 5, 50)).Head.ToArray();
+        ForEachFlippedBit(value, damaged => AssertUnreadable(() => CommitRecord.Read(Stored(key, damaged), new LaneCounters()), "commit"));
+    }
 
     [Test]
     public void ACommitOfAnotherLengthIsUnreadable([Range(0, 21)] int length)
     {
-        byte[] value = [.. Put(new CommitRecord(7, 42)).Head.Span, 0, 0];
+        byte[] value = [.. Write(new CommitRecord(7, 42)).Head.Span, 0, 0];
 
         if (length != 20)
-            AssertUnreadable(() => CommitRecord.Read(value.AsSpan(0, length)), "last commit");
+            AssertUnreadable(() => CommitRecord.Read(Stored(CommitRecord.KeyOf(7), value[..length]), new LaneCounters()), "commit");
     }
 
-    private static StoreOperation Put(CommitRecord record)
+    private static StoreOperation Write(CommitRecord record, Action<StoreBatch>? add = null)
     {
         var batch = new StoreBatch();
-        record.WriteTo(batch);
-        return batch.Operations[0];
+        add?.Invoke(batch);
+        record.WriteTo(batch, new LaneCounters(), default);
+        return batch.Operations[^1];
     }
+
+    private static CommitRecord Read(StoreOperation written, LaneCounters? counters = null) =>
+        CommitRecord.Read(Stored(written.Key, written.Head.ToArray()), counters ?? new LaneCounters());
 
     private static void ForEachFlippedBit(byte[] value, Action<byte[]> check)
     {

@@ -19,7 +19,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
     private readonly WorkTarget _target = new();
     private CommitPipeline? _pipeline;
 
-    private CommitPipeline Pipeline => _pipeline ??= new CommitPipeline(_store, _scheduler, default);
+    private CommitPipeline Pipeline => _pipeline ??= new CommitPipeline(_store, _scheduler, default, new LaneCounters());
 
     public async ValueTask DisposeAsync()
     {
@@ -187,7 +187,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
     [Test]
     public async Task EachCommitHasTheNextNumberAndSaysWhichSequenceWasTheLast()
     {
-        _pipeline = new CommitPipeline(_store, _scheduler, new CommitRecord(Number: 40, LastSequence: 700));
+        _pipeline = new CommitPipeline(_store, _scheduler, new CommitRecord(Number: 40, LastSequence: 700), new LaneCounters());
 
         RecordedWork three = Enqueue(new RecordedWork(1, _target, sequences: 3));
         await Outcome(three);
@@ -373,7 +373,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
         foreach (Exception error in errors)
         {
             var store = new ScriptedStore(commitBlocks) { Script = call => call.Works.Contains(0) ? null : oneByOne && call.Works.Length > 1 ? s_refusal : error };
-            await using var pipeline = new CommitPipeline(store, _scheduler, default);
+            await using var pipeline = new CommitPipeline(store, _scheduler, default, new LaneCounters());
             store.Stall();
             pipeline.Enqueue(new RecordedWork(0, _target));
             store.AwaitStalled();
@@ -478,7 +478,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
         for (int round = 0; round < 500; round++)
         {
             var store = new ScriptedStore(commitBlocks);
-            var pipeline = new CommitPipeline(store, _scheduler, default);
+            var pipeline = new CommitPipeline(store, _scheduler, default, new LaneCounters());
             var work = new RecordedWork(1, _target);
             Task disposal = Task.Run(() => pipeline.DisposeAsync().AsTask());
             Thread.SpinWait(round % 100 * 10);
@@ -522,7 +522,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
         for (int round = 0; round < 3000; round++)
         {
             var store = new ScriptedStore(commitBlocks);
-            var pipeline = new CommitPipeline(store, _scheduler, default);
+            var pipeline = new CommitPipeline(store, _scheduler, default, new LaneCounters());
             RecordedWork first = new(1, _target), last = new(2, _target);
             Volatile.Write(ref isApplied, false);
             pipeline.Enqueue(first);

@@ -51,11 +51,15 @@ internal sealed class ScriptedStore(bool commitBlocks) : IMessageStore
             _entered.Release();
             Assert.That(_released.Wait(s_bound), Is.True, "Nobody has released the commit.");
         }
-        Assert.That(batch.Operations[^1].Key, Is.EqualTo(CommitRecord.Key), "The commit's number is its last record.");
+        Assert.That(batch.Operations[^1].Key.Kind, Is.EqualTo(StoreKind.Delta), "The commit's number is its last record.");
         var works = new List<long>();
         foreach (StoreOperation operation in batch.Operations[..^1])
-            works.Add(operation.Key.Order);
-        var call = new CommitCall([.. works], level, CommitRecord.Read(batch.Operations[^1].Head.Span), Thread.CurrentThread.Name, Thread.CurrentThread.IsThreadPoolThread);
+        {
+            if (operation.Key.Kind == StoreKind.Message)
+                works.Add(operation.Key.Order);
+        }
+        StoreOperation record = batch.Operations[^1];
+        var call = new CommitCall([.. works], level, CommitRecord.Read(new StoreRecord(record.Key, record.Head, record.Body), new LaneCounters()), Thread.CurrentThread.Name, Thread.CurrentThread.IsThreadPoolThread);
         call.Error = Script(call);
         Calls.Enqueue(call);
         Interlocked.Decrement(ref _committing);

@@ -1,0 +1,149 @@
+using QueueKit.Scheduling;
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>Reads a durable queue's backlog from the store, one page at a time: asked for under the lock, read without it, and put in its place under the lock again.</summary>
+internal sealed class LanePages(QueueConductor queue, IMessageStore store) : WorkItem
+{
+    private readonly StorePage _page = new();
+    private readonly List<WaitingMessage> _messages = [];
+    // Failed attempts at messages that have not been read yet, by number.
+    private Dictionary<long, AttemptsRecord> _attempts = [];
+    private LanePage _asked;
+    // What was asked for is being deleted: when it comes it is thrown away.
+    private bool _isStale;
+    private int _deletions;
+
+    /// <summary>Whether a page is on its way. Guarded by the queue's lock.</summary>
+    public bool IsReading { get; private set; }
+
+    /// <summary>Why the backlog cannot be read on; null while it can. Guarded by the queue's lock.</summary>
+    public StoreException? Fault { get; private set; }
+
+    /// <summary>Takes the failed attempts that the store knows of; while the queue is opened.</summary>
+    public void Recover(Dictionary<long, AttemptsRecord> attempts) => _attempts = attempts;
+
+    /// <summary>Makes a queued message of a stored one, with its failed attempts.</summary>
+    /// <returns>The message, and when it is due; 0 for at once.</returns>
+    public WaitingMessage Restore(in StoreRecord record, long now)
+    {
+        DecodedMessage decoded = MessageRecord.Decode(record);
+        bool hasFailed = _attempts.Remove(record.Key.Sequence, out AttemptsRecord attempt);
+        long scheduled = record.Key.Kind == StoreKind.Parked ? record.Key.Order : 0;
+        MessageHistory? history = !hasFailed && scheduled == 0 && decoded.DeadLetter is null ? null : new MessageHistory
+        {
+            Delivered = hasFailed,
+            FailedAttempts = attempt.FailedAttempts,
+            LastError = attempt.LastError,
+            IsStored = hasFailed,
+            ScheduledTicks = scheduled,
+            DeadLetter = decoded.DeadLetter,
+        };
+        return new WaitingMessage(
+            new QueuedMessage(decoded.Message, record.Key.Sequence, queue.Clock.ToMonotonic(decoded.EnqueuedAt, now), history),
+            hasFailed ? attempt.DueTicks : scheduled);
+    }
+
+    /// <summary>The last move of a lock hold: if there is a page to read, the aftermath gets the reading of it. Nothing is read of a queue that nobody takes from.</summary>
+    public void Request(LaneScheduler ready, ref Aftermath aftermath)
+    {
+        if (IsReading || _deletions > 0 || Fault is not null || queue.Closure is not null || queue.IsStoreStopped || ready.NextPage() is not { } page)
+            return;
+        Begin(page);
+        aftermath.Wakes.Add(this);
+    }
+
+    private void Begin(LanePage page)
+    {
+        _asked = page;
+        IsReading = true;
+        _isStale = false;
+    }
+
+    /// <summary>Reads the first page at once: the victims of a policy that drops the oldest must be at hand. While the queue is opened.</summary>
+    public void ReadFirst()
+    {
+        queue.Step(this, static (core, pages, in _, ref _) =>
+        {
+            if (core.Dispatcher.Ready.NextPage() is { } page)
+                pages.Begin(page);
+        });
+        if (IsReading)
+            Run();
+    }
+
+    /// <summary>What lies only in the store is being deleted: a page that is being read is not what it was, and nothing is read until <see cref="EndDeletion"/>. Under the lock.</summary>
+    public void BeginDeletion()
+    {
+        _isStale = true;
+        _deletions++;
+    }
+
+    /// <summary>It is deleted, and with it what could not be read, or it is not.</summary>
+    public void EndDeletion(bool isDeleted)
+    {
+        _deletions--;
+        if (isDeleted)
+            Fault = null;
+    }
+
+    protected override void Run()
+    {
+        _messages.Clear();
+        StoreException? fault = null;
+        bool hasMore = false;
+        try
+        {
+            byte band = (byte)_asked.Band;
+            hasMore = store.Read(StoredMessage.KeyOf(queue.Id, band, 0, _asked.From), StoredMessage.KeyOf(queue.Id, band, 0, _asked.Last).Next(), _asked.MaxMessages, _asked.MaxBytes, _page);
+            long now = queue.Clock.Now;
+            foreach (StoreRecord record in _page.Records)
+                _messages.Add(Restore(record, now));
+        }
+        catch (StoreException error)
+        {
+            fault = error;
+        }
+#pragma warning disable CA1031 // Not swallowed: whatever a store throws, the queue cannot go on and says so to everybody who waits for a message.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            fault = new StoreException(StoreFault.Unreadable, $"The backlog of queue '{queue.Name}' cannot be read, for a reason that the store does not explain ({error.GetType().Name}: {error.Message}).", innerException: error);
+        }
+        _page.Clear();
+        queue.Step((Pages: this, hasMore, fault), static (core, x, in moment, ref aftermath) => x.Pages.Arrive(core, x.hasMore, x.fault, moment, ref aftermath));
+    }
+
+    // Under the lock.
+    private void Arrive(QueueCore core, bool hasMore, StoreException? fault, in Moment moment, ref Aftermath aftermath)
+    {
+        IsReading = false;
+        if (_isStale || queue.Closure is not null)
+            return;
+        foreach (WaitingMessage waiting in _messages)
+            core.Load(_asked.Band, waiting, moment, ref aftermath);
+        long cursor = hasMore || fault is not null
+            ? _messages.Count == 0 ? _asked.From : _messages[^1].Message.Sequence + 1
+            : _asked.Last + 1;
+        Tally missing = core.Dispatcher.Ready.MoveCursor(_asked.Band, cursor);
+        if (fault is null && !core.Dispatcher.Ready.IsPagedAt(_asked.Band) && missing.Messages != 0)
+            fault = Missing(missing);
+        _messages.Clear();
+        if (fault is not null)
+            Fail(core, fault, moment, ref aftermath);
+    }
+
+    private StoreException Missing(Tally missing) => new(StoreFault.Unreadable, missing.Messages > 0
+        ? $"{missing.Messages:N0} messages of queue '{queue.Name}' that its commits speak of are not in the store: confirmed messages are lost. Restore the store from a backup, or repair it."
+        : $"The store holds {-missing.Messages:N0} messages of queue '{queue.Name}' that its commits do not speak of. Restore the store from a backup, or repair it.");
+
+    // What is loaded is still delivered; who waits for more is told.
+    private void Fail(QueueCore core, StoreException fault, in Moment moment, ref Aftermath aftermath)
+    {
+        Fault = fault;
+        core.Dispatcher.Serve(moment, ref aftermath);
+        queue.Log.BacklogUnreadable(queue.Name, fault.Message);
+        core.EndWaits(null, _ => fault, ref aftermath);
+    }
+}

@@ -1,0 +1,65 @@
+namespace QueueKit.Queues;
+
+/// <summary>What a purge takes out of a queue: messages that are loaded, and ranges that are only in the store. Under the queue's lock.</summary>
+internal sealed class PurgedMessages
+{
+    private readonly QueueCore _core;
+
+    /// <summary>Takes everything ready and delayed out; it is leaving.</summary>
+    public PurgedMessages(QueueCore core)
+    {
+        _core = core;
+        Dispatcher dispatcher = core.Dispatcher;
+        dispatcher.TakeBackSetAside();
+        Loaded = new List<WaitingMessage>((int)Math.Min(int.MaxValue, dispatcher.Ready.Count + core.Delayed.Count));
+        long dueTicks = 0;
+        while (dispatcher.Ready.TryTakeLoaded(out QueuedMessage message) || core.Delayed.TryTakeFirst(out message, out dueTicks))
+        {
+            core.Books.Leaving.Add(message.Size);
+            Loaded.Add(new WaitingMessage(message, dueTicks));
+        }
+        core.Pages?.BeginDeletion();
+        Ranges = dispatcher.Ready.TakePaged();
+        foreach (PagedRange range in Ranges)
+            core.Books.Leaving.Add(range.Paged.Bytes, range.Paged.Messages);
+        Count = Loaded.Count + Ranges.Sum(static range => range.Paged.Messages);
+    }
+
+    public List<WaitingMessage> Loaded { get; }
+
+    public List<PagedRange> Ranges { get; }
+
+    public long Count { get; }
+
+    /// <summary>They are gone.</summary>
+    public void Purged()
+    {
+        foreach (WaitingMessage waiting in Loaded)
+            _core.Left(waiting.Message.Size);
+        foreach (PagedRange range in Ranges)
+        {
+            _core.Books.Leaving.Remove(range.Paged.Bytes, range.Paged.Messages);
+            _core.Gate.GiveBack(range.Paged.Messages, range.Paged.Bytes);
+        }
+        _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: false);
+        _core.Pages?.EndDeletion(isDeleted: true);
+        _core.Counts.Purged += Count;
+    }
+
+    /// <summary>The store refused: all wait on, as if nothing had been.</summary>
+    public void NotPurged(in Moment moment, ref Aftermath aftermath)
+    {
+        foreach (PagedRange range in Ranges)
+            _core.Books.Leaving.Remove(range.Paged.Bytes, range.Paged.Messages);
+        _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: true);
+        _core.Pages?.EndDeletion(isDeleted: false);
+        foreach (WaitingMessage waiting in Loaded)
+        {
+            _core.Books.Leaving.Remove(waiting.Message.Size);
+            if (waiting.DueTicks != 0)
+                _core.Delayed.Add(waiting.Message, waiting.DueTicks);
+            else
+                _core.Dispatcher.PlaceReturned(waiting.Message, moment, ref aftermath);
+        }
+    }
+}
