@@ -93,6 +93,8 @@ public sealed class BrokerTransaction : IAsyncDisposable
     /// <exception cref="LeaseLostException">A lease was lost, frozen for longer than <see cref="QueueOptions.MaxLeaseDuration"/>.</exception>
     /// <exception cref="QueueFullException">A queue has no room for messages beyond those that need none.</exception>
     /// <exception cref="StoreException">The store refused or failed; see <see cref="StoreException.OutcomeUnknown"/>.</exception>
+    /// <exception cref="QueueNotFoundException">A queue that was to get messages has been deleted.</exception>
+    /// <exception cref="ObjectDisposedException">The broker is closed.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="ct"/> was cancelled in time.</exception>
     /// <exception cref="InvalidOperationException">The transaction is finished, or in use by another thread.</exception>
     public ValueTask CommitAsync(CancellationToken ct = default)

@@ -124,6 +124,7 @@ public sealed class MessageBroker : IAsyncDisposable
 
     /// <summary>Deletes a queue and everything in it; false if there is none of that name. Whoever waits on it gets a <see cref="QueueNotFoundException"/>.</summary>
     /// <exception cref="StoreException">The store refused, and the queue is there again, or failed.</exception>
+    /// <exception cref="ObjectDisposedException">The broker is closed.</exception>
     public async ValueTask<bool> DeleteQueueAsync(string name, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(name);
@@ -361,6 +362,7 @@ public sealed class MessageBroker : IAsyncDisposable
         // Before the pipeline ends: a settle that comes later says that the lease is lost, one that came before is committed.
         foreach (MessageQueue queue in queues)
             queue.Conductor.Upkeep.LoseLeases();
+        _context.IsClosed = true;
         if (_context.Pipeline is { } pipeline)
             await pipeline.DisposeAsync().ConfigureAwait(false);
         _context.Timer.Dispose();

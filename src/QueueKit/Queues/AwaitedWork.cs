@@ -9,15 +9,15 @@ internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, A
     // Completed in a work item of its own, so that continuations run there and are counted.
     private readonly TaskCompletionSource _done = new();
     private StoreException? _error;
-    private WorkScheduler? _scheduler;
+    private BrokerContext? _broker;
 
     public override ICommitTarget Target => this;
 
-    public Task EnqueueTo(CommitPipeline pipeline, WorkScheduler scheduler)
+    public Task EnqueueTo(BrokerContext broker)
     {
         Level = level;
-        _scheduler = scheduler;
-        pipeline.Enqueue(this);
+        _broker = broker;
+        broker.Pipeline!.Enqueue(this);
         return _done.Task;
     }
 
@@ -38,7 +38,7 @@ internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, A
         if (_error is null)
             _done.SetResult();
         else
-            _done.SetException(_error);
+            _done.SetException(_broker!.Tell(_error));
     }
 
     private void Finish(StoreException? error)
@@ -48,6 +48,6 @@ internal sealed class AwaitedWork(FlushLevel level, Action<StoreBatch>? write, A
             committed?.Invoke();
         else
             notCommitted?.Invoke(error);
-        _scheduler!.Schedule(this);
+        _broker!.Scheduler.Schedule(this);
     }
 }

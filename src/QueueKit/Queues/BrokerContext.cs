@@ -7,6 +7,8 @@ namespace QueueKit.Queues;
 /// <summary>What the queues of one broker share.</summary>
 internal sealed class BrokerContext
 {
+    private bool _isClosed;
+
     public BrokerContext(MessageBrokerOptions options)
     {
         Options = options;
@@ -36,6 +38,13 @@ internal sealed class BrokerContext
     public CommitPipeline? Pipeline { get; set; }
 
     public int MaxMessageBytes { get; set; }
+
+    /// <summary>Set before the pipeline ends: what is asked of the store from then on comes too late.</summary>
+    public bool IsClosed { get => Volatile.Read(ref _isClosed); set => Volatile.Write(ref _isClosed, value); }
+
+    /// <summary>What a caller hears whose work the store did not take: that the broker is closed, if the work was not tried for that.</summary>
+    public Exception Tell(StoreException reason) =>
+        reason.Fault == StoreFault.Stopped && IsClosed ? new ObjectDisposedException(nameof(MessageBroker), "The broker is closed.") : reason;
 
     /// <summary>Finds, or creates, the queue where a queue's dead letters go. Given by the broker, which knows all queues.</summary>
     public Func<QueueConductor, QueueConductor> DeadLetterQueueOf { get; set; } = _ => throw new InvalidOperationException("The broker is not open yet.");

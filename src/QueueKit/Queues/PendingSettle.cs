@@ -25,7 +25,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
 
     private ManualResetValueTaskSourceCore<SettleResult> _core;
     private QueueConductor? _queue;
-    private StoreException? _error;
+    private Exception? _error;
     private bool _isAwaited;
 
     public QueuedMessage Message { get; private set; }
@@ -63,7 +63,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
     public override void WriteTo(StoreBatch batch, ref long sequence) => StoredMessage.WriteRemoval(batch, _queue!.Id, Message);
 
     /// <summary>It is done, or it failed; on the commit thread. The caller adds it to its wake list.</summary>
-    public void Complete(StoreException? error) => _error = error;
+    public void Complete(Exception? error) => _error = error;
 
     public override void Refused(StoreException reason) => _queue!.Commits.NotCommitted(this, reason);
 

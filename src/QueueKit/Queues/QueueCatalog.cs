@@ -152,5 +152,5 @@ internal sealed class QueueCatalog(BrokerContext broker)
         }
     }
 
-    private Task Write(Action<StoreBatch> write, Action? committed = null) => new AwaitedWork(FlushLevel.Flushed, write, committed).EnqueueTo(broker.Pipeline!, broker.Scheduler);
+    private Task Write(Action<StoreBatch> write, Action? committed = null) => new AwaitedWork(FlushLevel.Flushed, write, committed).EnqueueTo(broker);
 }

@@ -36,12 +36,12 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
     });
 
     /// <summary>The store did not take a send.</summary>
-    public void NotCommitted(PendingSend send, StoreException reason) => queue.Step((send, reason), static (core, x, in moment, ref aftermath) =>
+    public void NotCommitted(PendingSend send, StoreException reason) => queue.Step((send, reason, told: queue.Broker.Tell(reason)), static (core, x, in moment, ref aftermath) =>
     {
         // After a failure nobody knows what is stored: the messages are in no state of this process any more, and the queue delivers nothing.
         if (x.reason.Fault == StoreFault.Refused)
             core.NotStored(x.send, moment, ref aftermath);
-        x.send.Fail(x.reason);
+        x.send.Fail(x.told);
         aftermath.Wakes.Add(x.send);
     });
 
@@ -50,16 +50,16 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
     {
         if (reason.Fault == StoreFault.Refused)
             queue.Log.SettleRefused(queue.Name, settle.Message.Sequence, reason.Message);
-        queue.Step((settle, reason), static (core, x, in moment, ref aftermath) =>
+        queue.Step((settle, reason, told: queue.Broker.Tell(reason)), static (core, x, in moment, ref aftermath) =>
         {
             if (x.reason.Fault == StoreFault.Refused)
                 core.Stay(x.settle.Message, moment, ref aftermath, x.settle.Receive is null ? default : QueueCore.RefusalPause);
             if (x.settle.Receive is { } receive)
             {
-                receive.Complete(null, x.reason);
+                receive.Complete(null, x.told);
                 aftermath.Wakes.Add(receive);
             }
-            x.settle.Complete(x.reason);
+            x.settle.Complete(x.told);
             if (x.settle.NeedsWake())
                 aftermath.Wakes.Add(x.settle);
         });

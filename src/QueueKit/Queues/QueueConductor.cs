@@ -73,6 +73,9 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     public bool IsStoreStopped => IsDurable && _broker.Pipeline!.Fault is not null;
 
+    /// <summary>Why the queue takes and gives nothing; null while it does. Under the lock.</summary>
+    public Exception? Unavailability => Closure ?? (IsStoreStopped ? _broker.Tell(_broker.Pipeline!.Fault!) : null);
+
     public QueueOptions Options
     {
         get
@@ -453,7 +456,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         lock (_lock)
         {
             if (IsStoreStopped && delivery.State == LeaseState.Held)
-                throw QueueErrors.Again(_broker.Pipeline!.Fault!);
+                throw QueueErrors.Again(_broker.Tell(_broker.Pipeline!.Fault!));
             if (!delivery.TryMove(LeaseState.Held, LeaseState.Settled))
                 return delivery.Stale;
             Moment moment = Enter(ref aftermath);
@@ -479,21 +482,11 @@ internal sealed class QueueConductor : IDeadlineTarget
         return SettleResult.Settled;
     }
 
-    private void BookAcks()
-    {
-        Aftermath aftermath = default;
-        lock (_lock)
-        {
-            Moment moment = Enter(ref aftermath);
-            _core.Dispatcher.BookAcks(ref _acks);
-            Exit(moment, ref aftermath);
-        }
-        Finish(ref aftermath);
-    }
+    private void BookAcks() => Step(0, static (_, _, in _, ref _) => { });
 
     private async ValueTask<SettleResult> AfterCommitAsync(SettleResult result)
     {
-        await new AwaitedWork(FlushLevel, write: null).EnqueueTo(_broker.Pipeline!, _broker.Scheduler).ConfigureAwait(false);
+        await new AwaitedWork(FlushLevel, write: null).EnqueueTo(_broker).ConfigureAwait(false);
         return result;
     }
 
@@ -592,8 +585,7 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     private void ThrowIfUnavailable()
     {
-        ThrowIfClosed();
-        if (IsStoreStopped)
-            throw QueueErrors.Again(_broker.Pipeline!.Fault!);
+        if (Unavailability is { } reason)
+            throw QueueErrors.Again(reason);
     }
 }

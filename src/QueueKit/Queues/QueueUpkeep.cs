@@ -78,7 +78,6 @@ internal sealed class QueueUpkeep(QueueConductor queue)
     public async ValueTask<long> PurgeAsync(CancellationToken ct)
     {
         ct.ThrowIfCancellationRequested();
-        queue.EnsureUsable();
         var purge = new Purge(queue);
         queue.Step(purge, static (core, purge, in moment, ref aftermath) => purge.Begin(core));
         await purge.Committed.ConfigureAwait(false);
@@ -126,9 +125,15 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         // Under the lock: the pipeline takes the work in, and neither blocks nor calls back.
         public void Begin(QueueCore core)
         {
+            // In the same hold: a queue that is closed in between would be emptied, and its store asked in vain.
+            if (queue.Unavailability is { } reason)
+            {
+                Committed = Task.FromException(QueueErrors.Again(reason));
+                return;
+            }
             _taken = new PurgedMessages(core);
             if (queue.IsDurable)
-                Committed = new AwaitedWork(queue.FlushLevel, Write, Done, NotDone).EnqueueTo(queue.Broker.Pipeline!, queue.Broker.Scheduler);
+                Committed = new AwaitedWork(queue.FlushLevel, Write, Done, NotDone).EnqueueTo(queue.Broker);
             else
                 _taken.Purged();
         }

@@ -117,7 +117,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         if (_error is null)
             _done.SetResult();
         else
-            _done.SetException(_error);
+            _done.SetException(broker.Tell(_error));
     }
 
     private void Apply()

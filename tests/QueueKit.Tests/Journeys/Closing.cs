@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
+using QueueKit.Queues;
 using QueueKit.Stores;
 
 namespace QueueKit.Tests.Journeys;
@@ -297,10 +299,6 @@ public class Closing(Durability durability) : Journey(durability)
                 catch (ObjectDisposedException)
                 {
                 }
-                catch (StoreException error) when (error.Fault == StoreFault.Stopped)
-                {
-                    // It came between the closing of the queue and that of the store.
-                }
             });
             everybodyRuns.Wait(TimeSpan.FromSeconds(20));
 
@@ -328,6 +326,83 @@ public class Closing(Durability durability) : Journey(durability)
         await Soon(broker.DisposeAsync());
 
         Assert.That(await Soon(acking!), Is.EqualTo(SettleResult.LeaseLost));
+    }
+
+    // ---- Calls that are on their way to the store when it closes: a line in the log tells where they are
+
+    [Test]
+    public async Task ADeletionThatTheCloseOvertakesIsToldThatTheBrokerIsClosed()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        await Declare();
+        await OpenAnew(options => options.LoggerFactory = ClosingOn("deleted"));
+
+        Assert.That(async () => await Soon(Broker.DeleteQueueAsync("orders")), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    [Test]
+    public async Task ASettleThatTheCloseOvertakesIsToldThatTheBrokerIsClosed()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        await OpenAnew(options => options.LoggerFactory = ClosingOn("dead letter"));
+        MessageQueue queue = await Declare();
+        await Send(queue, "a");
+        Delivery delivery = await Receive(queue);
+
+        Assert.That(async () => await Soon(delivery.SettleAsync(Settlement.Reject("bad"))), Throws.InstanceOf<ObjectDisposedException>());
+
+        Assert.That(await Drain(await Reopen()), Is.EqualTo(["a"]), "it was not moved");
+    }
+
+    [Test]
+    public async Task ATransactionThatTheCloseOvertakesIsToldThatTheBrokerIsClosed()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        await OpenAnew(options => options.LoggerFactory = ClosingOn("dead letter"));
+        MessageQueue queue = await Declare();
+        await Send(queue, "a");
+        BrokerTransaction transaction = Broker.BeginTransaction();
+        transaction.Settle(await Receive(queue), Settlement.Reject("bad"));
+        transaction.Send(queue, Text("b"));
+
+        Assert.That(async () => await Soon(transaction.CommitAsync()), Throws.InstanceOf<ObjectDisposedException>());
+
+        Assert.That(await Drain(await Reopen()), Is.EqualTo(["a"]), "nothing of it was done");
+    }
+
+    [Test]
+    public async Task WhatComesToTheStoreAfterTheCloseIsToldThatTheBrokerIsClosed()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await Declare();
+        await Soon(Broker.DisposeAsync());
+
+        Assert.That(async () => await Soon(new AwaitedWork(FlushLevel.Flushed, write: null).EnqueueTo(queue.Conductor.Broker)), Throws.InstanceOf<ObjectDisposedException>());
+    }
+
+    private LogHook ClosingOn(string part) => new(line =>
+    {
+        if (line.Contains(part, StringComparison.Ordinal))
+            Soon(Broker.DisposeAsync()).GetAwaiter().GetResult();
+    });
+
+    private sealed class LogHook(Action<string> onLine) : ILoggerFactory, ILogger
+    {
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void AddProvider(ILoggerProvider provider) { }
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => onLine(formatter(state, exception));
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public void Dispose() { }
     }
 
     private sealed class StoreThatCallsOnClose(IMessageStoreProvider inner) : IMessageStoreProvider
