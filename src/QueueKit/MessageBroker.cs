@@ -257,7 +257,7 @@ public sealed class MessageBroker : IAsyncDisposable
         RefuseUnsafeDeadLetters(name, options);
         if (options.Durability != Durability.Transient && _context.Pipeline!.Fault is { } fault)
             throw new StoreException(fault.Fault, fault.Message, fault.Path, fault);
-        QueueConductor conductor = _catalog.Create(name, options, out committed);
+        QueueConductor conductor = _catalog.Create(name, options, maybeLater: false, out committed);
         queue = new MessageQueue(this, conductor);
         _queues.Add(name, queue);
         _context.Log.QueueDeclared(name, options);
@@ -325,7 +325,7 @@ public sealed class MessageBroker : IAsyncDisposable
             QueueOptions options = QueueOptions.ForDeadLetters();
             // It may be shared: as durable as the most durable queue whose dead letters it takes.
             options.Durability = _queues.Values.Where(other => FeedsDeadLetters(other.Conductor, name)).Select(other => other.Conductor.Durability).Append(source.Durability).Max();
-            QueueConductor conductor = _catalog.Create(name, options, out Task? committed);
+            QueueConductor conductor = _catalog.Create(name, options, maybeLater: true, out Task? committed);
             // If the store refuses, the first dead letter stores the queue with itself, or fails and is told of.
             committed?.ContinueWith(static task => _ = task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
             queue = new MessageQueue(this, conductor);

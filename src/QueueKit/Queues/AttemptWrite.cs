@@ -19,7 +19,11 @@ internal sealed class AttemptWrite : CommitWork
 
     public override ICommitTarget Target => _queue.Commits;
 
-    public override void WriteTo(StoreBatch batch, ref long sequence) => _record.WriteTo(batch, _queue.Id, _sequence);
+    public override void WriteTo(StoreBatch batch, ref long sequence)
+    {
+        if (!_queue.Commits.IsGone)
+            _record.WriteTo(batch, _queue.Id, _sequence);
+    }
 
     public override void Refused(StoreException reason) => _queue.Log.AttemptNotStored(_queue.Name, _sequence, reason.Message);
 

@@ -50,6 +50,9 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     /// <summary>Whether it took its places without the lock, and is booked when it is stored.</summary>
     public bool IsPrepaid { get; private set; }
 
+    /// <summary>Whether it wrote nothing, because its queue was gone from the store before it.</summary>
+    public bool IsTooLate { get; private set; }
+
     public long Bytes { get; private set; }
 
     /// <summary>Ready messages that leave in the same commit to make room; null for none.</summary>
@@ -188,8 +191,11 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
 
     public override void WriteTo(StoreBatch batch, ref long sequence)
     {
+        IsTooLate = !_queue!.Commits.TryBeginWrite(batch);
+        if (IsTooLate)
+            return;
         _firstSequence = sequence + 1;
-        uint queue = _queue!.Id;
+        uint queue = _queue.Id;
         if (IsPlain)
         {
             sequence++;
@@ -259,6 +265,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         _victims = null;
         _reserved = 0;
         IsPrepaid = false;
+        IsTooLate = false;
         _firstSequence = 0;
         Deadline = long.MaxValue;
         Cancellation = default;

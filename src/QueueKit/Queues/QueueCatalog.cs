@@ -33,7 +33,11 @@ internal sealed class QueueCatalog(BrokerContext broker)
     }
 
     /// <summary>Creates a queue. What uses it may go to the pipeline at once: the pipeline keeps the order.</summary>
-    public QueueConductor Create(string name, QueueOptions options, out Task? committed)
+    /// <param name="name">Its name.</param>
+    /// <param name="options">Its options.</param>
+    /// <param name="maybeLater">What becomes of it if the store refuses its record: whether the first message brings the record along, or the queue never was.</param>
+    /// <param name="committed">Completes when the store has it; null for a transient one.</param>
+    public QueueConductor Create(string name, QueueOptions options, bool maybeLater, out Task? committed)
     {
         committed = null;
         if (options.Durability == Durability.Transient)
@@ -47,8 +51,11 @@ internal sealed class QueueCatalog(BrokerContext broker)
             PutMeta(batch, s_lastIdKey, Volatile.Read(ref _lastId));
             batch.Put(QueueRecord.KeyOf(id), record);
         };
-        queue.WriteUnstoredRecord = write;
-        committed = Write(write, committed: () => queue.WriteUnstoredRecord = null);
+        committed = Write(write, _ =>
+        {
+            queue.Commits.IsGone = !maybeLater;
+            queue.Commits.WriteUnstoredRecord = write;
+        });
         return queue;
     }
 
@@ -58,17 +65,22 @@ internal sealed class QueueCatalog(BrokerContext broker)
         if (!queue.IsDurable)
             return null;
         byte[] record = QueueRecord.Encode(queue.Id, queue.Name, options);
-        return Write(batch => batch.Put(QueueRecord.KeyOf(queue.Id), record));
+        return Write(batch =>
+        {
+            if (queue.Commits.TryBeginWrite(batch))
+                batch.Put(QueueRecord.KeyOf(queue.Id), record);
+        });
     }
 
     /// <summary>Deletes a queue and its messages.</summary>
     public Task DeleteAsync(QueueConductor queue) => Write(batch =>
     {
+        queue.Commits.IsGone = true;
         batch.Delete(QueueRecord.KeyOf(queue.Id));
         batch.LaneChanges.Delete(queue.Id);
         foreach (StoreKind kind in (ReadOnlySpan<StoreKind>)[StoreKind.Message, StoreKind.Parked, StoreKind.Attempts])
             batch.DeleteRange(StoreKey.First(kind, queue.Id), StoreKey.After(kind, queue.Id));
-    });
+    }, _ => queue.Commits.IsGone = false);
 
     /// <summary>Reads what the store holds and starts the pipeline.</summary>
     public async IAsyncEnumerable<QueueConductor> RecoverAsync(IMessageStore store, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
@@ -152,5 +164,5 @@ internal sealed class QueueCatalog(BrokerContext broker)
         }
     }
 
-    private Task Write(Action<StoreBatch> write, Action? committed = null) => new AwaitedWork(FlushLevel.Flushed, write, committed).EnqueueTo(broker);
+    private Task Write(Action<StoreBatch> write, Action<StoreException>? notCommitted = null) => new AwaitedWork(FlushLevel.Flushed, write, notCommitted: notCommitted).EnqueueTo(broker);
 }

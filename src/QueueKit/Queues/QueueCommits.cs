@@ -6,13 +6,35 @@ namespace QueueKit.Queues;
 /// <summary>What the store's answers mean to a queue: a commit is applied, a refusal puts everything back, after a failure nobody knows.</summary>
 internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
 {
+    /// <summary>Writes the queue's own record, if the store has refused it; null otherwise. For the pipeline's thread.</summary>
+    public Action<StoreBatch>? WriteUnstoredRecord { get; set; }
+
+    /// <summary>Whether nothing may be put under the queue's id any more, because its deletion stands before in the order of the commits, or its declaration was refused. For the pipeline's thread.</summary>
+    /// <remarks>Not everything that is admitted is in the pipeline before the queue closes: what is admitted without the lock, or needs places in several queues, comes a moment later. What it put there would belong to no queue.</remarks>
+    public bool IsGone { get; set; }
+
+    /// <summary>Called before something is put under the queue's id: brings the queue's own record along if the store does not have it. False if the queue is gone.</summary>
+    public bool TryBeginWrite(StoreBatch batch)
+    {
+        if (IsGone)
+            return false;
+        WriteUnstoredRecord?.Invoke(batch);
+        return true;
+    }
+
     public void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes) => queue.Step(new Share(queue, run), ref wakes, static (core, share, in moment, ref aftermath) =>
     {
         foreach (CommitWork work in share.Run)
         {
             switch (work)
             {
+                case PendingSend { IsTooLate: true } send:
+                    core.NotStored(send, moment, ref aftermath);
+                    send.Fail(QueueErrors.Gone(share.Queue.Name));
+                    aftermath.Wakes.Add(send);
+                    break;
                 case PendingSend send:
+                    share.Queue.Commits.WriteUnstoredRecord = null;
                     core.Stored(send, moment, ref aftermath);
                     if (share.Queue.Deletion is { } deletion)
                         send.Fail(deletion);

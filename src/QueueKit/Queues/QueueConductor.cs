@@ -47,9 +47,6 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     public FlushLevel FlushLevel { get; }
 
-    /// <summary>Writes the queue's own record, as long as the store does not have it; null once it has. For the pipeline's thread.</summary>
-    public Action<StoreBatch>? WriteUnstoredRecord { get; set; }
-
     /// <summary>What every call gets, once the queue is closed. Guarded by the lock.</summary>
     public Exception? Closure { get; set; }
 

@@ -31,6 +31,9 @@ internal static class QueueErrors
             : $"Queue '{queue}' is full (limits: {limits}) and its policy is to reject. Nothing was sent. Send again later, add consumers, or choose another overflow policy.");
     }
 
+    /// <summary>A queue that was deleted, or whose declaration was refused, while the call was on its way.</summary>
+    public static QueueNotFoundException Gone(string queue) => new(queue, $"Queue '{queue}' has been deleted, or the store refused its declaration. Nothing was done. Declare it again with DeclareQueueAsync(\"{queue}\").");
+
     /// <summary>An exception object of its own for each caller: its stack trace belongs to the one who gets it.</summary>
     public static Exception Again(Exception reason) => reason switch
     {

@@ -21,7 +21,9 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     private readonly List<Exit> _exits = [];
     private readonly List<(QueueConductor Queue, List<QueuedMessage> Victims)> _victims = [];
     private readonly TaskCompletionSource _done = new();
-    private StoreException? _error;
+    private Exception? _error;
+    // Set where it wrote nothing, because a queue that was to get a message was gone from the store before it.
+    private QueueConductor? _gone;
 
     public override ICommitTarget Target => this;
 
@@ -73,13 +75,13 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
 
     public override void WriteTo(StoreBatch batch, ref long sequence)
     {
+        _gone = _arrivals.Find(static arrival => arrival.Queue.Commits.IsGone)?.Queue;
+        if (_gone is not null)
+            return;
         foreach (Arrival arrival in _arrivals)
         {
-            if (!arrival.Queue.IsDurable)
-                continue;
-            // A queue of dead letters that was created a moment ago: if the store refused it, its first message brings it along.
-            arrival.Queue.WriteUnstoredRecord?.Invoke(batch);
-            arrival.WriteTo(batch, ++sequence);
+            if (arrival.Queue.IsDurable && arrival.Queue.Commits.TryBeginWrite(batch))
+                arrival.WriteTo(batch, ++sequence);
         }
         foreach ((QueueConductor queue, List<QueuedMessage> victims) in _victims)
         {
@@ -88,7 +90,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         }
         foreach (Exit exit in _exits)
         {
-            if (!exit.Queue.IsDurable)
+            if (!exit.Queue.IsDurable || exit.Queue.Commits.IsGone)
                 continue;
             if (exit.Kind != ExitKind.Returned)
                 StoredMessage.WriteRemoval(batch, exit.Queue.Id, exit.Message);
@@ -100,24 +102,32 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     public void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes)
     {
         foreach (CommitWork work in run)
-        {
-            foreach (Arrival arrival in ((Transfer)work)._arrivals)
-                arrival.Queue.WriteUnstoredRecord = null;
-            ((Transfer)work).Apply();
-        }
+            ((Transfer)work).Committed();
     }
 
-    public override void Refused(StoreException reason) => Undo(reason);
+    public override void Refused(StoreException reason) => Undo(reason, nothingWritten: true);
 
     // What is stored is unknown, and the durable queues deliver nothing any more: theirs stay what they are. Transient ones go on, so they get theirs back.
-    public override void Failed(StoreException reason) => Undo(reason);
+    public override void Failed(StoreException reason) => Undo(broker.Tell(reason), nothingWritten: false);
 
     protected override void Run()
     {
         if (_error is null)
             _done.SetResult();
         else
-            _done.SetException(broker.Tell(_error));
+            _done.SetException(_error);
+    }
+
+    private void Committed()
+    {
+        if (_gone is not null)
+        {
+            Undo(QueueErrors.Gone(_gone.Name), nothingWritten: true);
+            return;
+        }
+        foreach (Arrival arrival in _arrivals)
+            arrival.Queue.Commits.WriteUnstoredRecord = null;
+        Apply();
     }
 
     private void Apply()
@@ -127,10 +137,10 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         Finish(null);
     }
 
-    private void Undo(StoreException reason)
+    private void Undo(Exception reason, bool nothingWritten)
     {
         foreach (QueueConductor queue in Queues())
-            queue.Step(new UndoStep(this, queue, reason.Fault == StoreFault.Refused));
+            queue.Step(new UndoStep(this, queue, nothingWritten));
         Finish(reason);
     }
 
@@ -170,11 +180,11 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         }
     }
 
-    private sealed class UndoStep(Transfer transfer, QueueConductor queue, bool isRefused) : ITransferStep
+    private sealed class UndoStep(Transfer transfer, QueueConductor queue, bool nothingWritten) : ITransferStep
     {
         public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
         {
-            bool isUnknown = queue.IsDurable && !isRefused;
+            bool isUnknown = queue.IsDurable && !nothingWritten;
             foreach (Arrival arrival in transfer._arrivals)
             {
                 if (arrival.Queue == queue && !isUnknown)
@@ -189,13 +199,16 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
             {
                 if (exit.Queue != queue)
                     continue;
-                if (isRefused && exit.Delivery is { } delivery)
+                if (nothingWritten && exit.Delivery is { } delivery)
                     core.UndoLeave(delivery, exit.End, moment);
                 else if (exit.Condemned.Info is not null)
                     core.NotDeadLettered(exit.Condemned, moment, ref aftermath);
                 else if (!isUnknown)
                     core.Stay(exit.Message, moment, ref aftermath);
             }
+            // The leases that are given back would outlive those that the close took away.
+            if (queue.Closure is not null)
+                core.Dispatcher.LoseAllLeases(ref aftermath);
         }
     }
 
@@ -209,7 +222,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         return queues;
     }
 
-    private void Finish(StoreException? error)
+    private void Finish(Exception? error)
     {
         _error = error;
         broker.Scheduler.Schedule(this);

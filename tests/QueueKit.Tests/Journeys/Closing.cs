@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using Microsoft.Extensions.Logging;
 using QueueKit.Queues;
 using QueueKit.Stores;
 
@@ -389,21 +388,6 @@ public class Closing(Durability durability) : Journey(durability)
         if (line.Contains(part, StringComparison.Ordinal))
             Soon(Broker.DisposeAsync()).GetAwaiter().GetResult();
     });
-
-    private sealed class LogHook(Action<string> onLine) : ILoggerFactory, ILogger
-    {
-        public ILogger CreateLogger(string categoryName) => this;
-
-        public void AddProvider(ILoggerProvider provider) { }
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => onLine(formatter(state, exception));
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
-
-        public void Dispose() { }
-    }
 
     private sealed class StoreThatCallsOnClose(IMessageStoreProvider inner) : IMessageStoreProvider
     {

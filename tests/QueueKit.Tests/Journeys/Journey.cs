@@ -52,6 +52,16 @@ public abstract class Journey(Durability durability)
                 Audit(queue);
         }
         Assert.That(TestSetup.TakeBrokenInvariants(), Is.Empty);
+        await AssertEveryRecordBelongsToAQueue();
+    }
+
+    private async Task AssertEveryRecordBelongsToAQueue()
+    {
+        await using IMessageStore store = await ((IMessageStoreProvider)Store).OpenAsync();
+        var page = new StorePage();
+        store.Read(StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Attempts), int.MaxValue, long.MaxValue, page);
+        HashSet<uint> queues = [.. page.Records.Where(record => record.Key.Kind == StoreKind.Queue).Select(record => record.Key.Queue)];
+        Assert.That(page.Records.Select(record => record.Key).Where(key => !queues.Contains(key.Queue)), Is.Empty);
     }
 
     /// <summary>Opens a broker on the store of the test.</summary>
