@@ -60,7 +60,12 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
         return this;
     }
 
-    public override void WriteTo(StoreBatch batch, ref long sequence) => StoredMessage.WriteRemoval(batch, _queue!.Id, Message);
+    // A queue that is gone took its messages with it, and their counts.
+    public override void WriteTo(StoreBatch batch, ref long sequence)
+    {
+        if (!_queue!.Commits.IsGone)
+            StoredMessage.WriteRemoval(batch, _queue.Id, Message);
+    }
 
     /// <summary>It is done, or it failed; on the commit thread. The caller adds it to its wake list.</summary>
     public void Complete(Exception? error) => _error = error;

@@ -140,6 +140,8 @@ internal sealed class QueueUpkeep(QueueConductor queue)
 
         private void Write(StoreBatch batch)
         {
+            if (queue.Commits.IsGone)
+                return;
             foreach (WaitingMessage waiting in _taken!.Loaded)
                 StoredMessage.WriteRemoval(batch, queue.Id, waiting.Message);
             foreach (PagedRange range in _taken!.Ranges)
