@@ -98,7 +98,7 @@ public class Deleting(Durability durability) : Journey(durability)
         BrokerTransaction transaction = Broker.BeginTransaction();
         transaction.Settle(a, Settlement.Ack);
         transaction.Settle(b, Settlement.Reject("bad"));
-        Store.RefuseCommits(1, batch => batch.Operations.ToArray().Any(operation => operation.Key.Kind == StoreKind.Message));
+        Store.RefuseCommits(1, batch => batch.Operations.ToArray().Any(operation => operation is { Kind: StoreOperationKind.Insert, Key.Kind: StoreKind.Message }));
 
         Assert.That(async () => await Soon(transaction.CommitAsync()), Throws.InstanceOf<StoreException>());
 
