@@ -29,7 +29,7 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     public WaitingMessage Restore(in StoreRecord record, long now)
     {
         DecodedMessage decoded = MessageRecord.Decode(record);
-        bool hasFailed = _attempts.Remove(record.Key.Sequence, out AttemptsRecord attempt);
+        bool hasFailed = _attempts.TryGetValue(record.Key.Sequence, out AttemptsRecord attempt);
         long scheduled = record.Key.Kind == StoreKind.Parked ? record.Key.Order : 0;
         MessageHistory? history = !hasFailed && scheduled == 0 && decoded.DeadLetter is null ? null : new MessageHistory
         {
@@ -122,7 +122,10 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
         if (_isStale || queue.Closure is not null)
             return;
         foreach (WaitingMessage waiting in _messages)
+        {
+            _attempts.Remove(waiting.Message.Sequence);
             core.Load(_asked.Band, waiting, moment, ref aftermath);
+        }
         long cursor = hasMore || fault is not null
             ? _messages.Count == 0 ? _asked.From : _messages[^1].Message.Sequence + 1
             : _asked.Last + 1;

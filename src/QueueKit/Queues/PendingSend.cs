@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Threading.Tasks.Sources;
 using QueueKit.Collections;
 using QueueKit.Scheduling;
@@ -17,7 +18,9 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     private CancellationTokenRegistration _registration;
     private QueueConductor? _queue;
     private Message? _single;
+    // From the pool, with room for more than the batch.
     private Message[]? _batch;
+    private int _batchCount;
     private EncodedMessage _encodedSingle;
     private EncodedMessage[]? _encodedBatch;
     private SendReceipt _receipt;
@@ -43,7 +46,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
 
     public CancellationToken Cancellation { get; private set; }
 
-    public int MessageCount => _reserved != 0 ? _reserved : _batch?.Length ?? 1;
+    public int MessageCount => _reserved != 0 ? _reserved : _batch is null ? 1 : _batchCount;
 
     public bool IsReservation => _reserved != 0;
 
@@ -74,11 +77,13 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         return send;
     }
 
-    public static PendingSend Rent(QueueConductor queue, Message[] batch, long bytes)
+    public static PendingSend Rent(QueueConductor queue, ReadOnlySpan<Message> batch, long bytes)
     {
         PendingSend send = Spare();
         send._queue = queue;
-        send._batch = batch;
+        send._batch = ArrayPool<Message>.Shared.Rent(batch.Length);
+        send._batchCount = batch.Length;
+        batch.CopyTo(send._batch);
         send.Bytes = bytes;
         send.Encode();
         return send;
@@ -101,9 +106,13 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
             return;
         Level = _queue.FlushLevel;
         if (_batch is null)
+        {
             _encodedSingle = MessageRecord.Encode(_single!);
-        else
-            _encodedBatch = Array.ConvertAll(_batch, static message => MessageRecord.Encode(message));
+            return;
+        }
+        _encodedBatch = new EncodedMessage[_batchCount];
+        for (int i = 0; i < _batchCount; i++)
+            _encodedBatch[i] = MessageRecord.Encode(_batch[i]);
     }
 
     /// <summary>Starts to wait for room; under the lock. Whoever does this puts it in line.</summary>
@@ -256,6 +265,8 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         _registration = default;
         _queue = null;
         _single = null;
+        if (_batch is not null)
+            ArrayPool<Message>.Shared.Return(_batch, clearArray: true);
         _batch = null;
         _encodedSingle = default;
         _encodedBatch = null;

@@ -152,7 +152,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             if (first != 0)
                 return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, first, Durability.Transient));
         }
-        return SendDurable(PendingSend.Rent(this, messages.ToArray(), bytes), mayWait: true, ct);
+        return SendDurable(PendingSend.Rent(this, messages, bytes), mayWait: true, ct);
     }
 
     /// <param name="maxWait">Null for as long as it takes.</param>
