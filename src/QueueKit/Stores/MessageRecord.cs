@@ -278,8 +278,8 @@ internal static class MessageRecord
         writer.Advance(8);
     }
 
-    // CRC-32C (Castagnoli), by the processor's own instruction where it has one.
-    private static uint Checksum(uint seed, ReadOnlySpan<byte> bytes)
+    /// <summary>CRC-32C (Castagnoli), by the processor's own instruction where it has one; <paramref name="seed"/> is the checksum of what goes before.</summary>
+    public static uint Checksum(uint seed, ReadOnlySpan<byte> bytes)
     {
         uint crc = ~seed;
         while (bytes.Length >= 8)
