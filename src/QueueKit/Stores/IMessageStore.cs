@@ -37,6 +37,10 @@ public interface IMessageStore : IAsyncDisposable
     /// <summary>Whether <see cref="Commit"/> may block on a device: then the pipeline gives it a thread of its own.</summary>
     bool CommitBlocks { get; }
 
+    /// <summary>The store's lock and witness; null for a store that leaves nothing behind when its process ends.</summary>
+    /// <remarks>The store opens it before its own files and disposes it after them; in between the broker writes to it.</remarks>
+    Witness? Witness => null;
+
     /// <summary>Applies the operations of <paramref name="batch"/> in their order, all or none, as safe as <paramref name="level"/> says when it returns.</summary>
     /// <remarks>The memory of heads and bodies stays as it is until their records are deleted: a store may keep references to it. The batch itself is reused after the return.</remarks>
     /// <exception cref="StoreException"><see cref="StoreFault.Refused"/>: nothing was written and the store goes on.
