@@ -1,0 +1,48 @@
+using QueueKit.LiteDB.Files;
+using QueueKit.Stores;
+
+namespace QueueKit.LiteDB;
+
+/// <summary>A store in a LiteDB file: durable queues without anything to install. <c>options.UseLiteDB("queue.db")</c> is the short way to it.</summary>
+/// <remarks>
+/// One broker at a time. While it is open there is a log, <c>queue-log.db</c>, beside <c>queue.db</c>, and after a crash it belongs to the store: copy and
+/// restore both, or neither. After a clean close the store is one file.
+/// </remarks>
+public sealed class LiteDBStore : IMessageStoreProvider
+{
+    private readonly StorePaths _paths;
+    private readonly LiteDBStoreOptions _options;
+    private readonly IStoreFileSystem _files;
+    private readonly Func<TimeProvider> _brokerTime;
+
+    /// <summary>Names a store; nothing is opened yet.</summary>
+    /// <param name="path">The data file; it is created when it is not there, its folder is not. Relative to the current directory of this moment.</param>
+    /// <param name="options">Copied; null for the defaults.</param>
+    /// <exception cref="ArgumentException">The path is empty, or an option is out of its range; the message names it.</exception>
+    public LiteDBStore(string path, LiteDBStoreOptions? options = null)
+        : this(path, options, DiskFileSystem.Instance, static () => TimeProvider.System)
+    {
+    }
+
+    internal LiteDBStore(string path, LiteDBStoreOptions? options, IStoreFileSystem files, Func<TimeProvider> brokerTime)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        _options = options?.Copy() ?? new LiteDBStoreOptions();
+        _options.Validate();
+        _paths = new StorePaths(path);
+        _files = files;
+        _brokerTime = brokerTime;
+    }
+
+    /// <inheritdoc/>
+    public string Description => $"LiteDB, {_paths.Data}";
+
+    /// <inheritdoc/>
+    ValueTask<IMessageStore> IMessageStoreProvider.OpenAsync(CancellationToken ct)
+    {
+        if (ct.IsCancellationRequested)
+            return ValueTask.FromCanceled<IMessageStore>(ct);
+        // Off the caller's thread: it reads the log, which takes as long as the disk does.
+        return new(Task.Run<IMessageStore>(() => LiteMessageStore.Open(_files, _paths, _options, _options.TimeProvider ?? _brokerTime()), ct));
+    }
+}

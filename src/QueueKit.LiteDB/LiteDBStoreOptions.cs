@@ -1,0 +1,30 @@
+namespace QueueKit.LiteDB;
+
+/// <summary>How a <see cref="LiteDBStore"/> works. Copied when the store is made.</summary>
+public sealed class LiteDBStoreOptions
+{
+    /// <summary>How much the log may hold, in bytes, before it is copied into the data file beside the commits; 1 MiB to 1 GiB. Commits wait when it holds twice as much. Default: 16 MiB.</summary>
+    /// <remarks>More makes checkpoints rarer and longer, and takes more time to open after a crash.</remarks>
+    public long LogBytes { get; set; } = 16 * 1024 * 1024;
+
+    /// <summary>How long nothing has been committed before the log is copied into the data file anyway; 10 ms to a day. Default: 1 s.</summary>
+    public TimeSpan IdleTime { get; set; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>How much of the disk stays free, in bytes: below it messages are refused, so that there is room to acknowledge those that are there. 0 for no such limit. Default: 64 MiB.</summary>
+    public long MinFreeBytes { get; set; } = 64 * 1024 * 1024;
+
+    /// <summary>The clock for <see cref="IdleTime"/>; null (the default) for the broker's, or the system's.</summary>
+    public TimeProvider? TimeProvider { get; set; }
+
+    internal LiteDBStoreOptions Copy() => (LiteDBStoreOptions)MemberwiseClone();
+
+    internal void Validate()
+    {
+        if (LogBytes is < 1024 * 1024 or > 1024 * 1024 * 1024)
+            throw new ArgumentException($"LiteDBStoreOptions.LogBytes is {LogBytes}; it must lie between 1 MiB and 1 GiB.", "options");
+        if (IdleTime < TimeSpan.FromMilliseconds(10) || IdleTime > TimeSpan.FromDays(1))
+            throw new ArgumentException($"LiteDBStoreOptions.IdleTime is {IdleTime}; it must lie between 10 ms and a day.", "options");
+        if (MinFreeBytes < 0)
+            throw new ArgumentException($"LiteDBStoreOptions.MinFreeBytes is {MinFreeBytes}; it must be 0 or more.", "options");
+    }
+}

@@ -1,0 +1,259 @@
+using LiteDB.Engine;
+using QueueKit.LiteDB.Files;
+using QueueKit.Stores;
+
+namespace QueueKit.LiteDB;
+
+/// <summary>An open store: one LiteDB engine, one commit a batch, in one LiteDB transaction.</summary>
+/// <remarks>
+/// LiteDB's transactions belong to threads, and its own locking has had its bugs. So the engine is used under one lock, by whichever thread
+/// commits, reads or checkpoints, and every transaction and every query ends before the lock is let go. A worker thread would serialize the same
+/// calls and cost two switches each; and a read that waits for a flush is as it should be, because nothing may be handed out before it is on the disk.
+/// </remarks>
+internal sealed class LiteMessageStore : IMessageStore
+{
+    private readonly Lock _gate = new();
+    private readonly StorePaths _paths;
+    private readonly LiteDBStoreOptions _options;
+    private readonly IStoreFileSystem _fileSystem;
+    private readonly IDisposable _lock;
+    private readonly StoreFiles _files;
+    private readonly LiteEngine _engine;
+    private readonly RecordTable _records;
+    private readonly ITimer _timer;
+    private StoreException? _stopped;
+    private bool _isDisposed;
+    // Whether something was committed since the timer has looked, and whether the timer is running.
+    private bool _isBusy;
+    private bool _isWatched;
+
+    private LiteMessageStore(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time, IDisposable storeLock, StoreFiles files)
+    {
+        _fileSystem = fileSystem;
+        _paths = paths;
+        _options = options;
+        _lock = storeLock;
+        _files = files;
+        _engine = LiteEngines.Open(files.Data, files.Log);
+        _records = new RecordTable(_engine, paths.Data);
+        using (ExecutionContext.SuppressFlow())
+            _timer = time.CreateTimer(static store => ((LiteMessageStore)store!).Look(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        if (files.Log.Length > 0)
+            Watch();
+    }
+
+    public int MaxRecordBytes => RecordDocument.MaxBytes;
+
+    public bool CommitBlocks => true;
+
+    /// <summary>Opens a store, creating it if there is none.</summary>
+    public static LiteMessageStore Open(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time)
+    {
+        IDisposable storeLock = StoreOpening.Lock(fileSystem, paths);
+        StoreFiles? files = null;
+        try
+        {
+            files = StoreOpening.Open(fileSystem, paths);
+            return new LiteMessageStore(fileSystem, paths, options, time, storeLock, files);
+        }
+        catch (Exception error)
+        {
+            files?.Dispose();
+            storeLock.Dispose();
+            if (error is StoreException)
+                throw;
+            throw RecordTable.Unreadable(paths.Data, error);
+        }
+    }
+
+    public void Commit(StoreBatch batch, FlushLevel level)
+    {
+        if (batch.Bytes > MaxRecordBytes)
+            RefuseTooLarge(batch);
+        lock (_gate)
+        {
+            ThrowIfStopped();
+            RefuseIfDiskIsNearlyFull(batch);
+            // The checkpoint beside the commits has not come to its turn: the log must not grow without bound.
+            if (_files.Log.Length >= 2 * _options.LogBytes)
+                Checkpoint();
+            string doing = "applying a commit";
+            try
+            {
+                if (_records.Apply(batch))
+                {
+                    _files.Log.WaitForTransaction();
+                    doing = "writing a commit";
+                    _files.Log.Publish();
+                }
+                if (level == FlushLevel.Flushed)
+                {
+                    doing = "flushing a commit";
+                    _files.Log.Sync();
+                }
+            }
+            catch (Exception error)
+            {
+                throw Stop(error as StoreException ?? StoreErrors.Failed(doing, _paths, error));
+            }
+            _isBusy = true;
+            if (!_isWatched && _files.Log.Length > 0)
+                Watch();
+            if (_files.Log.Length >= _options.LogBytes)
+                _timer.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    public bool Read(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxCount, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(maxBytes, 1);
+        page.Clear();
+        lock (_gate)
+        {
+            ThrowIfStopped();
+            try
+            {
+                return _records.Read(from, to, maxCount, maxBytes, page);
+            }
+            catch (StoreException)
+            {
+                page.Clear();
+                throw;
+            }
+            catch (Exception error)
+            {
+                page.Clear();
+                // LiteDB has closed itself, or may hold a lock that nobody lets go of.
+                throw Stop(RecordTable.Unreadable(_paths.Data, error));
+            }
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _timer.DisposeAsync().ConfigureAwait(false);
+        lock (_gate)
+        {
+            if (_isDisposed)
+                return;
+            _isDisposed = true;
+            try
+            {
+                if (_stopped is null)
+                {
+                    Checkpoint();
+                    _engine.Dispose();
+                    _files.Close();
+                }
+                else
+                {
+                    _engine.Dispose();
+                }
+            }
+            catch (IOException error)
+            {
+                // Everything that was confirmed is in the log, which stays; the next opening goes on from there.
+                Stop(StoreErrors.Failed("closing", _paths, error));
+            }
+            finally
+            {
+                _files.Dispose();
+                _lock.Dispose();
+            }
+        }
+    }
+
+    // The timer's: a checkpoint when the log is long, or when nothing was committed between two looks.
+    private void Look()
+    {
+        lock (_gate)
+        {
+            _isWatched = false;
+            if (_isDisposed || _stopped is not null || _files.Log.Length == 0)
+                return;
+            if (_isBusy && _files.Log.Length < _options.LogBytes)
+            {
+                Watch();
+                return;
+            }
+            try
+            {
+                Checkpoint();
+            }
+            catch (StoreException)
+            {
+                // The store has stopped, and whoever commits or reads next is told why.
+                return;
+            }
+        }
+    }
+
+    private void Watch()
+    {
+        _isBusy = false;
+        _isWatched = true;
+        _timer.Change(_options.IdleTime, Timeout.InfiniteTimeSpan);
+    }
+
+    private void Checkpoint()
+    {
+        try
+        {
+            _files.Log.Sync();
+            _files.Data.IsWritable = true;
+            _engine.Checkpoint();
+        }
+        catch (Exception error)
+        {
+            throw Stop(error is DamagedPageException ? RecordTable.Unreadable(_paths.Data, error) : StoreErrors.Failed("copying its log into the data file", _paths, error));
+        }
+        finally
+        {
+            _files.Data.IsWritable = false;
+        }
+    }
+
+    private void RefuseTooLarge(StoreBatch batch)
+    {
+        foreach (ref readonly StoreOperation operation in batch.Operations)
+        {
+            long bytes = (long)operation.Head.Length + operation.Body.Length;
+            if (bytes > MaxRecordBytes)
+                throw StoreErrors.TooLarge(_paths.Data, bytes, MaxRecordBytes);
+        }
+    }
+
+    private void RefuseIfDiskIsNearlyFull(StoreBatch batch)
+    {
+        if (_options.MinFreeBytes == 0 || !Grows(batch))
+            return;
+        long free = _fileSystem.AvailableBytes(_paths.Data), needed = _files.PendingGrowth;
+        if (free - needed < _options.MinFreeBytes)
+            throw StoreErrors.DiskNearlyFull(_paths.Data, free, needed, _options.MinFreeBytes);
+    }
+
+    // Acks and failures write too, but what they write is small and is given back: they go on.
+    private static bool Grows(StoreBatch batch)
+    {
+        foreach (ref readonly StoreOperation operation in batch.Operations)
+        {
+            if (operation.Kind is StoreOperationKind.Insert or StoreOperationKind.Put && operation.Key.Kind is not (StoreKind.Meta or StoreKind.Attempts))
+                return true;
+        }
+        return false;
+    }
+
+    private StoreException Stop(StoreException reason)
+    {
+        _stopped ??= reason;
+        return reason;
+    }
+
+    private void ThrowIfStopped()
+    {
+        if (_stopped is { } reason)
+            throw StoreErrors.Stopped(reason);
+        ObjectDisposedException.ThrowIf(_isDisposed, this);
+    }
+}

@@ -1,0 +1,225 @@
+using QueueKit.LiteDB.Files;
+
+namespace QueueKit.LiteDB;
+
+/// <summary>LiteDB's log, whole transactions only: each goes to the file in one write, under one checksum, when it is complete.</summary>
+/// <remarks>
+/// LiteDB writes page by page and ends a transaction with a page that says "confirmed". It has no checksums and no count of pages: after a power
+/// cut that page may be on the disk without its fellows, and LiteDB would apply what there is. So pages gather here, in memory, until
+/// <see cref="Publish"/>, and a transaction is only what has the right checksum: a commit costs one write and one flush.
+///
+/// The pages carry the checksum as the number of their transaction, which LiteDB's tools accept: to them it only has to be the same in all of them and in
+/// no others. It begins with the store, the filling of the log and the place in it, so that nothing left over is ever taken for a commit.
+///
+/// Zeros are written ahead of the end, because a flush that leaves the length of a file alone takes half as long (145 µs against 333 µs when it
+/// was measured). LiteDB takes zeros in its log for nothing.
+///
+/// A page stands one page further on in the file than LiteDB knows, behind the log's own first page. Not safe for threads, except that LiteDB
+/// may hand over pages on a thread of its own until <see cref="WaitForTransaction"/> returns.
+/// </remarks>
+internal sealed class LogFile : LiteStream, IDisposable
+{
+    private const int AheadBytes = 1024 * 1024;
+    // A larger buffer is not kept: it was a large message, or a queue that was deleted.
+    private const int KeptPages = 512;
+
+    private static readonly byte[] s_zeros = new byte[AheadBytes];
+
+    private readonly IStoreFile _file;
+    private readonly string _path;
+    private readonly List<LogPage> _pages;
+    private readonly HashSet<uint> _stamps;
+    private readonly Dictionary<uint, int> _latest = [];
+    private StoreState _state;
+    private long _allocated;
+    private bool _isSynced;
+
+    // What LiteDB has handed over and is not in the file; LiteDB's thread and ours meet at the gate.
+    private readonly object _gate = new();
+    private byte[] _pending = new byte[16 * PageFormat.Size];
+    private int _pendingPages;
+    private bool _isComplete;
+
+    /// <summary>A log that has been read and synced, and ends where the scan says.</summary>
+    public LogFile(string path, IStoreFile file, in StoreState state, LogScan? scan)
+    {
+        _path = path;
+        _file = file;
+        _state = state;
+        _pages = scan?.Pages ?? [];
+        _stamps = scan?.Stamps ?? [];
+        Index(0);
+        _allocated = file.Length;
+        _isSynced = true;
+    }
+
+    /// <summary>Called when LiteDB has copied everything to the data file and wants the log empty.</summary>
+    public Action? Emptied { get; set; }
+
+    /// <summary>The bytes of the pages in the log.</summary>
+    public override long Length => (long)_pages.Count * PageFormat.Size;
+
+    /// <summary>The largest number of a page in the log: how far the data file will reach after the next checkpoint.</summary>
+    public uint LargestPageId { get; private set; }
+
+    /// <summary>The place in the log of the page that LiteDB read last. A checkpoint reads a page and writes it before it reads the next.</summary>
+    public int LastRead { get; private set; }
+
+    /// <summary>Whether a place in the log has the newest version of its page.</summary>
+    public bool IsLatest(int place) => _latest[_pages[place].PageId] == place;
+
+    /// <summary>Makes the file the empty log of a state. Until it returns, the file is worth nothing.</summary>
+    public void Restart(in StoreState state)
+    {
+        _file.SetLength(0);
+        _file.Write(0, PageFormat.LogHeader(state.StoreId, state.Generation));
+        _file.Sync();
+        _state = state;
+        _pages.Clear();
+        _stamps.Clear();
+        _latest.Clear();
+        LargestPageId = 0;
+        _allocated = PageFormat.Size;
+        _isSynced = true;
+    }
+
+    /// <summary>Waits until LiteDB has handed over the whole of the transaction that it has just committed.</summary>
+    /// <remarks>LiteDB's queue writes on a thread of its own until it has been empty for the first time, and then on the thread that commits.</remarks>
+    public void WaitForTransaction()
+    {
+        lock (_gate)
+        {
+            while (!_isComplete)
+                Monitor.Wait(_gate);
+        }
+    }
+
+    /// <summary>Writes the transaction that LiteDB has handed over.</summary>
+    /// <exception cref="IOException">It failed: how much is written is unknown.</exception>
+    public void Publish()
+    {
+        Span<byte> pages = _pending.AsSpan(0, _pendingPages * PageFormat.Size);
+        int first = _pages.Count;
+        Stamp(pages);
+        long at = FileOffset(first), end = at + pages.Length;
+        _isSynced = false;
+        _file.Write(at, pages);
+        if (end > _allocated)
+        {
+            _file.Write(end, s_zeros);
+            _allocated = end + AheadBytes;
+        }
+        Index(first);
+        _pendingPages = 0;
+        _isComplete = false;
+        if (_pending.Length > KeptPages * PageFormat.Size)
+            _pending = new byte[16 * PageFormat.Size];
+    }
+
+    /// <summary>Flushes what has been published.</summary>
+    /// <exception cref="IOException">It failed, and must not be tried again.</exception>
+    public void Sync()
+    {
+        if (_isSynced)
+            return;
+        _file.Sync();
+        _isSynced = true;
+    }
+
+    /// <summary>Nothing: LiteDB asks for it after every page.</summary>
+    public override void Flush() { }
+
+    public override void SetLength(long value)
+    {
+        if (value != 0)
+            throw new IOException($"LiteDB wants to cut its log at {value}, which it has no reason to.");
+        Emptied?.Invoke();
+    }
+
+    protected override void WritePage(long page, ReadOnlySpan<byte> bytes)
+    {
+        lock (_gate)
+        {
+            if (_isComplete || page != _pages.Count + _pendingPages)
+                throw new IOException($"LiteDB wrote page {page} of its log out of its turn.");
+            int at = _pendingPages * PageFormat.Size;
+            if (at == _pending.Length)
+                Array.Resize(ref _pending, checked(_pending.Length * 2));
+            bytes.CopyTo(_pending.AsSpan(at));
+            _pendingPages++;
+            if (!PageFormat.IsConfirmed(bytes))
+                return;
+            _isComplete = true;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
+    protected override void ReadPage(long page, Span<byte> into)
+    {
+        int place = (int)page;
+        if (place >= _pages.Count)
+        {
+            // A transaction too large for LiteDB's memory reads its own pages back.
+            lock (_gate)
+                Page(_pending, place - _pages.Count).CopyTo(into);
+            return;
+        }
+        LogPage known = _pages[place];
+        int read = _file.Read(FileOffset(place), into);
+        if (read < into.Length || PageFormat.Checksum(into) != known.Checksum)
+            throw new DamagedPageException(_path, $"page {1 + place} of '{_path}' is not what was written");
+        PageFormat.SetTransaction(into, known.Transaction);
+        LastRead = place;
+    }
+
+    protected override void Dispose(bool disposing)
+    {
+        _file.Dispose();
+        base.Dispose(disposing);
+    }
+
+    private void Index(int first)
+    {
+        for (int i = first; i < _pages.Count; i++)
+        {
+            uint page = _pages[i].PageId;
+            _latest[page] = i;
+            LargestPageId = Math.Max(LargestPageId, page);
+        }
+    }
+
+    private void Stamp(Span<byte> pages)
+    {
+        int count = pages.Length / PageFormat.Size, first = _pages.Count;
+        uint transaction = PageFormat.Transaction(pages);
+        uint checksum = PageFormat.LogSeed(_state.StoreId, _state.Generation, 1 + first);
+        Span<byte> last = Page(pages, count - 1);
+        for (int i = 0; i < count - 1; i++)
+            checksum = Add(Page(pages, i), checksum);
+        uint stamp = checksum;
+        byte apart = 0;
+        do
+        {
+            if (_pages.Count == first + count)
+                _pages.RemoveAt(_pages.Count - 1);
+            PageFormat.Confirm(last, followsSyncedLog: _isSynced, apart++);
+            stamp = Add(last, checksum);
+        }
+        while (!_stamps.Add(stamp));
+        for (int i = 0; i < count; i++)
+            PageFormat.SetTransaction(Page(pages, i), stamp);
+
+        uint Add(Span<byte> page, uint sum)
+        {
+            if (PageFormat.Transaction(page) != transaction)
+                throw new IOException("LiteDB mixed the pages of two transactions.");
+            uint own = PageFormat.Checksum(page);
+            _pages.Add(new LogPage(PageFormat.PageId(page), own, transaction));
+            return Crc32C.Append(sum, own);
+        }
+    }
+
+    private static Span<byte> Page(Span<byte> pages, int index) => pages.Slice(index * PageFormat.Size, PageFormat.Size);
+
+    private static long FileOffset(long place) => (1 + place) * PageFormat.Size;
+}

@@ -1,0 +1,38 @@
+namespace QueueKit.LiteDB;
+
+/// <summary>The files of a store, named as LiteDB's tools expect them: <c>queue.db</c>, <c>queue-log.db</c>.</summary>
+internal sealed class StorePaths
+{
+    public StorePaths(string data)
+    {
+        Data = Path.GetFullPath(data);
+        Log = Beside("-log");
+        New = Beside("-new");
+        Lock = Data + ".lock";
+        LiteBackup = Beside("-backup");
+        Damaged = Beside("-damaged");
+        DamagedLog = Beside("-damaged-log");
+    }
+
+    public string Data { get; }
+
+    public string Log { get; }
+
+    /// <summary>A data file in the making; it gets its name when it is complete.</summary>
+    public string New { get; }
+
+    public string Lock { get; }
+
+    /// <summary>What LiteDB's own rebuild leaves if it dies between its two renames, and the data file is gone.</summary>
+    public string LiteBackup { get; }
+
+    /// <summary>Where a repair puts the old data file.</summary>
+    public string Damaged { get; }
+
+    public string DamagedLog { get; }
+
+    public string Folder => Path.GetDirectoryName(Data)!;
+
+    private string Beside(string suffix) =>
+        Path.Combine(Path.GetDirectoryName(Data)!, Path.GetFileNameWithoutExtension(Data) + suffix + Path.GetExtension(Data));
+}
