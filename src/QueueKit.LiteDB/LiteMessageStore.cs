@@ -238,7 +238,7 @@ internal sealed class LiteMessageStore : IMessageStore
     {
         foreach (ref readonly StoreOperation operation in batch.Operations)
         {
-            if (operation.Kind is StoreOperationKind.Insert or StoreOperationKind.Put && operation.Key.Kind is not (StoreKind.Meta or StoreKind.Attempts))
+            if (operation.Kind is StoreOperationKind.Insert or StoreOperationKind.Put && operation.Key.Kind is StoreKind.Message or StoreKind.Parked or StoreKind.Queue)
                 return true;
         }
         return false;
