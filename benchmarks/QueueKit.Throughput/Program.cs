@@ -5,6 +5,7 @@ using QueueKit.Throughput.Scenarios;
 Dictionary<string, Func<IEnumerable<Comparison>>> commands = new(StringComparer.Ordinal)
 {
     ["limits"] = static () => [.. MemoryScenario.Comparisons(), .. PipelineScenario.Comparisons()],
+    ["durable"] = static () => DurableScenario.Comparisons(),
 };
 
 if (args is ["--help" or "-h" or "help"])
@@ -31,6 +32,7 @@ if (line.SelfCheck)
     comparisons = [.. comparisons.Select(comparison => comparison.AgainstItself())];
 
 List<Result> results = await Display.RunAsync(comparisons, TimeSpan.FromSeconds(line.Seconds));
+DurableScenario.CleanUp();
 ResultTable.Write(results);
 if (line.JsonFile is not null)
     ResultJson.Write(results, line.JsonFile);

@@ -7,18 +7,18 @@ namespace WorkQueue;
 
 /// <summary>The work queue itself: one producer sends a message per file, consumers compete for them and fill the index.</summary>
 /// <remarks>
-/// A delivery may repeat: its consumer failed after the work, or its ack came too late. The index holds each file once all the same,
+/// A delivery may repeat: its consumer failed after the work, or its lease ran out. The index holds each file once all the same,
 /// since it is keyed by path and the first result wins.
 /// </remarks>
-internal sealed class FileIndexer(MessageQueue queue, FileTree tree, WorkQueueOptions options)
+internal sealed class FileIndexer(IndexRun run, FileTree tree, WorkQueueOptions options)
 {
     private static readonly TimeSpan RefusedPause = TimeSpan.FromMilliseconds(5);
     private static readonly TimeSpan LookInterval = TimeSpan.FromMilliseconds(20);
 
-    private readonly ConcurrentDictionary<string, FileFacts> _index = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, FileFacts> _index = new(run.Found, StringComparer.Ordinal);
     private readonly Sabotage _sabotage = new(options.FailRate, options.Seed, tree.Files.Count);
     private readonly Stopwatch _clock = new();
-    private long _bytes;
+    private long _bytes = run.Found.Values.Sum(static facts => facts.Bytes);
     private int _failedOnPurpose;
     private int _repeatsAbsorbed;
     private int _lateAcks;
@@ -43,7 +43,10 @@ internal sealed class FileIndexer(MessageQueue queue, FileTree tree, WorkQueueOp
     /// <summary>Acks that came after the lease was lost, and changed nothing.</summary>
     public int LateAcks => _lateAcks;
 
-    public QueueSnapshot GetSnapshot() => queue.GetSnapshot();
+    /// <summary>Files that an earlier start had done.</summary>
+    public int Resumed { get; } = run.Found.Count;
+
+    public QueueSnapshot GetSnapshot() => run.Files.GetSnapshot();
 
     /// <summary>Returns when every file that was sent is settled: acked, dropped or dead-lettered.</summary>
     public async Task RunAsync(CancellationToken ct)
@@ -65,31 +68,37 @@ internal sealed class FileIndexer(MessageQueue queue, FileTree tree, WorkQueueOp
 
     private async Task SendAllAsync(CancellationToken ct)
     {
-        foreach (string path in tree.Files)
-        {
-            var message = new Message(Encoding.UTF8.GetBytes(path));
-            if (options.Overflow == OverflowPolicy.Reject)
-                await SendPatientlyAsync(message, ct);
-            else
-                await queue.SendAsync(message, ct);
-        }
+        // In ordinal order, so the bookmark of an earlier start says what has been sent.
+        IEnumerable<string> rest = tree.Files.SkipWhile(path => string.CompareOrdinal(path, run.LastSent) <= 0);
+        foreach (string[] paths in rest.Chunk(options.SendBatch))
+            await SendPatientlyAsync(paths, ct);
         _allSent = true;
     }
 
     // Under Reject it is for the sender to decide what a refusal means. Here every file counts: pause, and try again.
-    private async Task SendPatientlyAsync(Message message, CancellationToken ct)
+    private async Task SendPatientlyAsync(string[] paths, CancellationToken ct)
     {
-        while (await queue.TrySendAsync(message, ct) is { Outcome: SendOutcome.Refused })
-            await Task.Delay(RefusedPause, ct);
+        while (true)
+        {
+            try
+            {
+                await run.SendAsync(paths, options.Folder, ct);
+                return;
+            }
+            catch (QueueFullException)
+            {
+                await Task.Delay(RefusedPause, ct);
+            }
+        }
     }
 
     private async Task ConsumeAsync(CancellationToken ct)
     {
         while (true)
         {
-            if (await queue.ReceiveAsync(LookInterval, ct) is { } delivery)
+            if (await run.Files.ReceiveAsync(LookInterval, ct) is { } delivery)
                 await HandleAsync(delivery, ct);
-            else if (_allSent && queue.GetSnapshot().Messages == 0)
+            else if (_allSent && run.Files.GetSnapshot().Messages == 0)
                 return;
         }
     }
@@ -104,18 +113,20 @@ internal sealed class FileIndexer(MessageQueue queue, FileTree tree, WorkQueueOp
             ThrowIf(mishap == Mishap.ThrowBeforeWork);
 
             // A redelivered file may be in the index already. Whoever adds it first wins; the repeat changes nothing.
-            bool isRepeat = delivery.IsRedelivered && _index.ContainsKey(path);
-            if (!isRepeat)
-                isRepeat = !TryAdd(path, await ReadAsync(path, delivery, ct));
-            if (isRepeat)
+            if (delivery.IsRedelivered && _index.TryGetValue(path, out FileFacts? facts))
                 Interlocked.Increment(ref _repeatsAbsorbed);
+            else
+                facts = Add(path, await ReadAsync(path, delivery, ct));
 
             ThrowIf(mishap == Mishap.ThrowAfterWork);
             if (mishap == Mishap.StallAfterWork)
                 await Task.Delay(options.Lease * 1.5, ct);
 
-            if (delivery.Ack() == SettleResult.LeaseLost)
-                Interlocked.Increment(ref _lateAcks);
+            await run.CompleteAsync(delivery, path, facts); // the ack and the result, in one transaction
+        }
+        catch (LeaseLostException)
+        {
+            Interlocked.Increment(ref _lateAcks); // too late: the file is another consumer's now
         }
         catch (OperationCanceledException) when (ct.IsCancellationRequested)
         {
@@ -133,12 +144,12 @@ internal sealed class FileIndexer(MessageQueue queue, FileTree tree, WorkQueueOp
     }
     // </consumer>
 
-    private bool TryAdd(string path, FileFacts facts)
+    private FileFacts Add(string path, FileFacts facts)
     {
         if (!_index.TryAdd(path, facts))
-            return false;
+            return _index[path];
         Interlocked.Add(ref _bytes, facts.Bytes);
-        return true;
+        return facts;
     }
 
     private async Task<FileFacts> ReadAsync(string path, Delivery delivery, CancellationToken ct)

@@ -16,7 +16,7 @@ try
     }
     return await IndexAsync(options, stop.Token);
 }
-catch (Exception error) when (error is UsageException or QueueDeclarationException)
+catch (Exception error) when (error is UsageException or QueueDeclarationException or StoreException)
 {
     Console.Error.WriteLine(error.Message);
     Console.Error.WriteLine("All options: dotnet run --project samples/WorkQueue -- --help");
@@ -25,7 +25,7 @@ catch (Exception error) when (error is UsageException or QueueDeclarationExcepti
 catch (OperationCanceledException) when (stop.IsCancellationRequested)
 {
     Terminal.WriteLine("");
-    Terminal.WriteLine("[yellow]Stopped[/] before the index was complete. Nothing was written.");
+    Terminal.WriteLine("[yellow]Stopped[/] before the index was complete. Nothing was written; with a durable store, start again to go on.");
     return interrupted;
 }
 
@@ -33,25 +33,26 @@ static async Task<int> IndexAsync(WorkQueueOptions options, CancellationToken ct
 {
     if (options.Output is not null)
         CsvFile.Probe(options.Output);
-    await using MessageBroker broker = await MessageBroker.OpenAsync(ct: ct);
-    MessageQueue queue = await broker.DeclareQueueAsync("files", options.ToQueueOptions(), ct);
-
+    await using IndexRun run = await IndexRun.OpenAsync(options, ct);
     FileTree tree = FileTree.List(options.Folder, options.Output);
     Terminal.WriteLine($"Indexing [bold]{Markup.Escape(tree.Root)}[/]");
     Terminal.WriteLine($"[grey]{Describe(options)}[/]");
     if (options.FailRate > 0)
         Terminal.WriteLine($"[grey]{options.FailRate * 100:0.##} % of deliveries fail on purpose, seed {options.Seed}[/]");
+    if (run.IsResumed)
+        Terminal.WriteLine($"[yellow]Going on[/] where an earlier start stopped: {Figures.Plural(run.Found.Count, "file")} done, {Figures.Count(run.Files.GetSnapshot().Messages)} in the queue");
     if (Terminal.IsLive)
         Terminal.WriteLine("");
 
-    var indexer = new FileIndexer(queue, tree, options);
-    Task run = indexer.RunAsync(ct);
-    await (Terminal.IsLive ? new LiveView(indexer, options).ShowAsync(run) : PlainView.ShowAsync(indexer, run));
-    await run;
+    var indexer = new FileIndexer(run, tree, options);
+    Task indexing = indexer.RunAsync(ct);
+    await (Terminal.IsLive ? new LiveView(indexer, options).ShowAsync(indexing) : PlainView.ShowAsync(indexer, indexing));
+    await indexing;
 
-    IndexReport report = await IndexReport.CreateAsync(broker, queue, tree, indexer);
+    IndexReport report = await IndexReport.CreateAsync(run, tree, indexer);
     if (options.Output is not null)
         await CsvFile.WriteAsync(options.Output, report.Rows);
+    await run.FinishAsync(report);
     new Summary(indexer, report, options).Write();
     return report switch
     {
@@ -62,7 +63,7 @@ static async Task<int> IndexAsync(WorkQueueOptions options, CancellationToken ct
 }
 
 static string Describe(WorkQueueOptions options) =>
-    $"{Figures.Plural(options.Consumers, "consumer")}, {options.Overflow.ToString().ToLowerInvariant()} at {Figures.Plural(options.Capacity, "message")}, lease {Figures.Duration(options.Lease)}";
+    $"{Figures.Plural(options.Consumers, "consumer")}, {options.Overflow.ToString().ToLowerInvariant()} at {Figures.Plural(options.Capacity, "message")}, lease {Figures.Duration(options.Lease)}, {(options.InMemory ? "in memory" : $"kept in {options.Data}")}";
 
 void StopCleanly(PosixSignalContext context)
 {

@@ -21,7 +21,8 @@ internal sealed class Summary(FileIndexer indexer, IndexReport report, WorkQueue
     {
         QueueCounts counts = indexer.GetSnapshot().Counts;
         TimeSpan elapsed = indexer.Elapsed;
-        Line("files", Figures.Count(report.Rows.Count), $"of {Figures.Count(indexer.Files)}, {Figures.PerSecond(report.Rows.Count, elapsed):N0}/s in {Figures.Duration(elapsed)}");
+        Line("files", Figures.Count(report.Rows.Count), $"of {Figures.Count(indexer.Files)}, {Figures.PerSecond(report.Rows.Count - indexer.Resumed, elapsed):N0}/s in {Figures.Duration(elapsed)}");
+        Line("resumed", Figures.Count(indexer.Resumed), "files that an earlier start had done");
         Line("bytes", Figures.Count(indexer.Bytes), $"{Figures.Bytes(Figures.PerSecond(indexer.Bytes, elapsed))}/s");
         Line("lines", Figures.Count(report.Rows.Sum(row => row.Value.Lines)));
         Line("words", Figures.Count(report.Rows.Sum(row => row.Value.Words)));

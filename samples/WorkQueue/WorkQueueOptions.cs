@@ -24,7 +24,7 @@ internal sealed record WorkQueueOptions
                                reject        the producer is refused, pauses and tries again
                                dropoldest    the oldest ready file makes room: it is not indexed
                                dropnewest    the new file is dropped: it is not indexed
-                               buffer        needs a durable store, which this sample has not
+                               buffer        what exceeds the capacity waits in the store
           --lease DURATION   how long a delivery is a consumer's own, for example 500ms, 30s
                              (default: 30s, with --fail-rate 500ms)
           --fail-rate SHARE  how many deliveries fail on purpose, 0 to 1: the consumer throws
@@ -32,6 +32,11 @@ internal sealed record WorkQueueOptions
                              but no more than about 25). Only the first 3 attempts of a file
                              can fail so: every file gets through
           --seed N           repeats the failures of an earlier run (default: random, printed)
+          --store KIND       where the queues are kept: litedb, a file that survives a crash
+                             (default), or memory
+          --data DIR         the folder of that file (default: one of its own for each folder
+                             that is indexed, among your application data). An unfinished run
+                             that it holds is resumed
           --pace DURATION    spend at least this long on each file, to watch the queue at work
           --output FILE      writes path,sha256,lines,words as CSV, one line per file after a
                              header, sorted by path
@@ -42,7 +47,8 @@ internal sealed record WorkQueueOptions
         counts too. A word is a run of bytes other than ASCII white space.
 
         Exit codes: 0 complete; 1 some files could not be read (they are listed); 2 the command
-        line is wrong; 3 incomplete, because files were dropped; 130 stopped with Ctrl-C.
+        line is wrong or the store cannot be opened; 3 incomplete, because files were dropped;
+        130 stopped with Ctrl-C: start again to go on.
         """;
 
     public required string Folder { get; init; }
@@ -53,6 +59,16 @@ internal sealed record WorkQueueOptions
     public double FailRate { get; init; }
     public int Seed { get; init; }
     public TimeSpan Pace { get; init; }
+
+    /// <summary>Whether the queues live in this process only.</summary>
+    public bool InMemory { get; init; }
+
+    /// <summary>The folder of the store.</summary>
+    public string Data { get; init; } = "";
+
+    /// <summary>How many files the producer sends at once: few enough to leave the consumers something to do, and one where each can be dropped or refused alone.</summary>
+    public int SendBatch => Overflow is OverflowPolicy.Backpressure or OverflowPolicy.Buffer ? Math.Clamp(Capacity / 4, 1, 64) : 1;
+
     public string? Output { get; init; }
 
     /// <summary>Null if the command line asks for the help text.</summary>
@@ -89,6 +105,12 @@ internal sealed record WorkQueueOptions
                 case "--seed":
                     seed = ParseInt(name, Value(), 0, int.MaxValue);
                     break;
+                case "--store":
+                    options = options with { InMemory = ParseStore(Value()) };
+                    break;
+                case "--data":
+                    options = options with { Data = Path.GetFullPath(Value()) };
+                    break;
                 case "--pace":
                     options = options with { Pace = ParseDuration(name, Value()) };
                     break;
@@ -110,9 +132,13 @@ internal sealed record WorkQueueOptions
         lease ??= options.FailRate > 0 ? TimeSpan.FromMilliseconds(500) : TimeSpan.FromSeconds(30);
         if (options.Pace >= lease)
             throw new UsageException("--pace must be shorter than --lease: nobody could finish a file in time.");
+        if (options.InMemory && options.Data.Length > 0)
+            throw new UsageException("--data is where a durable store is kept, and --store memory is none. Leave one of them out.");
+        folder = ResolveFolder(folder);
         return options with
         {
-            Folder = ResolveFolder(folder),
+            Folder = folder,
+            Data = options.Data.Length > 0 ? options.Data : DefaultData(folder),
             Lease = lease.Value,
             Seed = seed ?? Random.Shared.Next(1_000_000),
         };
@@ -128,6 +154,33 @@ internal sealed record WorkQueueOptions
         // A file that fails is worth another look at once, and a few more than usual: three may fail on purpose.
         RetryDelay = RetryDelay.Exponential(TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(250)),
         MaxAttempts = 8,
+    };
+
+    /// <summary>How the broker is opened.</summary>
+    public MessageBrokerOptions ToBrokerOptions()
+    {
+        var options = new MessageBrokerOptions();
+        if (!InMemory)
+        {
+            Directory.CreateDirectory(Data);
+            options.UseLiteDB(Path.Combine(Data, "queue.db"));
+        }
+        return options;
+    }
+
+    // One for each folder that is indexed, so that runs over several do not meet.
+    private static string DefaultData(string folder)
+    {
+        string hash = Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(System.Text.Encoding.UTF8.GetBytes(folder)))[..12];
+        string applications = Environment.GetFolderPath(Environment.SpecialFolder.LocalApplicationData, Environment.SpecialFolderOption.Create);
+        return Path.Combine(applications.Length > 0 ? applications : Path.GetTempPath(), "QueueKit", "WorkQueue", hash);
+    }
+
+    private static bool ParseStore(string text) => text switch
+    {
+        "memory" => true,
+        "litedb" => false,
+        _ => throw new UsageException($"--store is '{text}'; it must be litedb or memory."),
     };
 
     private static (string Name, string? Value) Split(string arg) =>

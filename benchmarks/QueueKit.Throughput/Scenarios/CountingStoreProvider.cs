@@ -11,17 +11,25 @@ internal sealed class CountingStoreProvider(IMessageStoreProvider inner) : IMess
     /// <summary>The messages they put.</summary>
     public long Messages { get; private set; }
 
+    /// <summary>All commits.</summary>
+    public long AllCommits { get; private set; }
+
+    /// <summary>The operations in them, but for the records that every commit leaves.</summary>
+    public long Operations { get; private set; }
+
     public string Description => inner.Description;
 
     public async ValueTask<IMessageStore> OpenAsync(CancellationToken ct = default) => new Counting(this, await inner.OpenAsync(ct));
 
-    public void Reset() => Commits = Messages = 0;
+    public void Reset() => Commits = Messages = AllCommits = Operations = 0;
 
     private sealed class Counting(CountingStoreProvider owner, IMessageStore inner) : IMessageStore
     {
         public int MaxRecordBytes => inner.MaxRecordBytes;
 
         public bool CommitBlocks => inner.CommitBlocks;
+
+        public Witness? Witness => inner.Witness;
 
         public void Commit(StoreBatch batch, FlushLevel level)
         {
@@ -32,6 +40,8 @@ internal sealed class CountingStoreProvider(IMessageStoreProvider inner) : IMess
                     messages++;
             }
             inner.Commit(batch, level);
+            owner.AllCommits++;
+            owner.Operations += batch.Operations.Length - 1;
             owner.Messages += messages;
             owner.Commits += messages > 0 ? 1 : 0;
         }

@@ -1,0 +1,192 @@
+using System.Diagnostics;
+using QueueKit.LiteDB;
+using QueueKit.Stores;
+
+namespace QueueKit.Throughput.Scenarios;
+
+/// <summary>Flushed queues on the LiteDB store, beside a bare loop that commits groups over the same files: sends, whole trips, the latency of one send, and opening a long backlog.</summary>
+internal static class DurableScenario
+{
+    private const int Backlog = 1_000_000;
+
+    private static readonly byte[] s_body = new byte[100];
+    private static readonly Lazy<Task<(string Clean, string Killed)>> s_backlog = new(MakeBacklogAsync);
+    private static readonly List<string> s_folders = [];
+
+    public static IEnumerable<Comparison> Comparisons()
+    {
+        foreach (int tasks in (int[])[1, 16, 256, 2048])
+        {
+            yield return Compare($"send {tasks} tasks", tasks,
+                new Contender("a bare loop that inserts groups into LiteDB, one transaction and one flush each", messages => BareAsync(messages, tasks, trip: false)),
+                new Contender("SendAsync to a flushed queue on LiteDB", messages => SendAsync(messages, tasks)));
+        }
+        foreach (int tasks in (int[])[1, 16, 256, 2048])
+        {
+            yield return Compare($"trip {tasks} tasks", tasks,
+                new Contender("the same loop, with an insert and then a delete for each document", messages => BareAsync(messages, tasks, trip: true)),
+                new Contender("SendAsync, ReceiveAsync, AckAsync, all awaited", messages => TripAsync(messages, tasks)));
+        }
+        yield return Compare("latency of one send", 1,
+            new Contender("one insert at a time into the bare loop: the median", LatencyOfBareAsync),
+            new Contender("one SendAsync at a time: the median", LatencyOfSendAsync)) with { TargetRatio = 1 / 1.3 };
+        yield return Opening("open a backlog of a million, closed in good order", static backlog => backlog.Clean);
+        yield return Opening("open a backlog of a million, killed", static backlog => backlog.Killed);
+    }
+
+    /// <summary>Deletes what the scenarios have left on the disk.</summary>
+    public static void CleanUp()
+    {
+        foreach (string folder in s_folders)
+            Directory.Delete(folder, recursive: true);
+        s_folders.Clear();
+    }
+
+    private static Comparison Compare(string variant, int tasks, Contender reference, Contender queue) => new("durable", variant, reference, queue)
+    {
+        Multiple = tasks,
+        RoundSeconds = 0.4,
+        // A round of one task is a few hundred flushes; the warm-up has forty rounds.
+        MaxMessages = Math.Max(tasks * 8, Math.Min(tasks * 200, 32_768)),
+        TargetRatio = 0.8,
+    };
+
+    private static async Task<Round> BareAsync(long messages, int tasks, bool trip)
+    {
+        using var folder = new TemporaryFolder();
+        using var bare = new BareLiteDB(folder.Path);
+        Round round = await Round.MeasureAsync(messages, () => RunAsync(messages, tasks, async () =>
+        {
+            long number = await bare.InsertAsync(s_body);
+            if (trip)
+                await bare.DeleteAsync(number);
+        }));
+        Round.Expect(messages * (trip ? 2 : 1), bare.Operations, "operations confirmed");
+        return round with { MeanBatch = (double)bare.Operations / bare.Commits };
+    }
+
+    private static async Task<Round> SendAsync(long messages, int tasks)
+    {
+        using var folder = new TemporaryFolder();
+        var store = new CountingStoreProvider(new LiteDBStore(Path.Combine(folder.Path, "queue.db")));
+        await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = store });
+        MessageQueue queue = await DeclareAsync(broker);
+        store.Reset();
+        Round round = await Round.MeasureAsync(messages, () => RunAsync(messages, tasks, async () => await queue.SendAsync(new Message(s_body))));
+        Round.Expect(messages, store.Messages, "messages stored");
+        return round with { MeanBatch = (double)store.Messages / store.Commits };
+    }
+
+    private static async Task<Round> TripAsync(long messages, int tasks)
+    {
+        using var folder = new TemporaryFolder();
+        var store = new CountingStoreProvider(new LiteDBStore(Path.Combine(folder.Path, "queue.db")));
+        await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = store });
+        MessageQueue queue = await DeclareAsync(broker);
+        store.Reset();
+        Round round = await Round.MeasureAsync(messages, () => RunAsync(messages, tasks, async () =>
+        {
+            await queue.SendAsync(new Message(s_body));
+            await (await queue.ReceiveAsync()).AckAsync();
+        }));
+        Round.Expect(0, queue.GetSnapshot().Messages, "messages left");
+        return round with { MeanBatch = (double)store.Operations / store.AllCommits };
+    }
+
+    private static async Task<Round> LatencyOfBareAsync(long messages)
+    {
+        using var folder = new TemporaryFolder();
+        using var bare = new BareLiteDB(folder.Path);
+        return await MedianAsync(messages, async () => await bare.InsertAsync(s_body));
+    }
+
+    private static async Task<Round> LatencyOfSendAsync(long messages)
+    {
+        using var folder = new TemporaryFolder();
+        await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder.Path, "queue.db")));
+        MessageQueue queue = await DeclareAsync(broker);
+        return await MedianAsync(messages, async () => await queue.SendAsync(new Message(s_body)));
+    }
+
+    // A round that lasts as long as if every message had taken the median.
+    private static async Task<Round> MedianAsync(long messages, Func<Task> one)
+    {
+        double[] seconds = new double[messages];
+        Round round = await Round.MeasureAsync(messages, async () =>
+        {
+            for (long i = 0; i < messages; i++)
+            {
+                long start = Stopwatch.GetTimestamp();
+                await one();
+                seconds[i] = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            }
+        });
+        Array.Sort(seconds);
+        return round with { Seconds = seconds[messages / 2] * messages };
+    }
+
+    private static Comparison Opening(string variant, Func<(string Clean, string Killed), string> which) => new("durable", variant,
+        new Contender("opening and closing an empty store", static messages => OpenAsync(messages, null)),
+        new Contender("opening and closing that backlog: at most twice that, and 200 ms, or 1.2 s after a kill", async messages => await OpenAsync(messages, which(await s_backlog.Value))))
+    {
+        Multiple = 1,
+        RoundSeconds = 0.3,
+        MaxMessages = 1,
+    };
+
+    private static async Task<Round> OpenAsync(long times, string? backlog)
+    {
+        using var folder = new TemporaryFolder();
+        if (backlog is null)
+        {
+            await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder.Path, "queue.db"))))
+                await DeclareAsync(broker);
+        }
+        else
+        {
+            foreach (string file in Directory.GetFiles(backlog))
+                File.Copy(file, Path.Combine(folder.Path, Path.GetFileName(file)));
+        }
+        return await Round.MeasureAsync(times, async () =>
+        {
+            for (long i = 0; i < times; i++)
+            {
+                await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder.Path, "queue.db")));
+                Round.Expect(backlog is null ? 0 : Backlog, broker.GetQueue("durable").GetSnapshot().Messages, "messages found");
+            }
+        });
+    }
+
+    // A process that is killed leaves the files as they are at that moment: a copy of them while the store is open is the same.
+    private static async Task<(string Clean, string Killed)> MakeBacklogAsync()
+    {
+        string clean = Directory.CreateTempSubdirectory("queuekit-backlog-").FullName, killed = Directory.CreateTempSubdirectory("queuekit-killed-").FullName;
+        s_folders.AddRange([clean, killed]);
+        await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(clean, "queue.db"))))
+        {
+            MessageQueue queue = await broker.DeclareQueueAsync("durable", new QueueOptions { Overflow = OverflowPolicy.Buffer });
+            Message[] batch = [.. Enumerable.Range(0, 4_000).Select(static _ => new Message(s_body))];
+            for (int i = 0; i < Backlog; i += batch.Length)
+                await queue.SendBatchAsync(batch);
+            foreach (string file in Directory.GetFiles(clean))
+                File.Copy(file, Path.Combine(killed, Path.GetFileName(file)));
+        }
+        return (clean, killed);
+    }
+
+    private static ValueTask<MessageQueue> DeclareAsync(MessageBroker broker) =>
+        broker.DeclareQueueAsync("durable", new QueueOptions { Durability = Durability.Flushed, MaxMessages = null, MaxBytes = null });
+
+    private static Task RunAsync(long messages, int tasks, Func<Task> one) => Task.WhenAll(Enumerable.Range(0, tasks).Select(_ => Task.Run(async () =>
+    {
+        for (long i = messages / tasks; i > 0; i--)
+            await one();
+    })));
+
+    private sealed class TemporaryFolder : IDisposable
+    {
+        public string Path { get; } = Directory.CreateTempSubdirectory("queuekit-durable-").FullName;
+
+        public void Dispose() => Directory.Delete(Path, recursive: true);
+    }
+}

@@ -1,0 +1,19 @@
+namespace QueueKit.Faults;
+
+/// <summary>The stores that can be put to the test.</summary>
+internal static class Stores
+{
+    public static MessageBrokerOptions Open(string store, string folder)
+    {
+        var options = new MessageBrokerOptions();
+        switch (store)
+        {
+            case "litedb":
+                options.UseLiteDB(Path.Combine(folder, "queue.db"));
+                break;
+            default:
+                throw new ArgumentException($"There is no store '{store}'.", nameof(store));
+        }
+        return options;
+    }
+}
