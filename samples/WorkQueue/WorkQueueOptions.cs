@@ -159,12 +159,14 @@ internal sealed record WorkQueueOptions
     /// <summary>How the broker is opened.</summary>
     public MessageBrokerOptions ToBrokerOptions()
     {
+        // <store>
         var options = new MessageBrokerOptions();
         if (!InMemory)
         {
             Directory.CreateDirectory(Data);
-            options.UseLiteDB(Path.Combine(Data, "queue.db"));
+            options.UseLiteDB(Path.Combine(Data, "queue.db")); // from the package QueueKit.LiteDB
         }
+        // </store>
         return options;
     }
 

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Threading.Channels;
 using System.Threading.Tasks.Sources;
 using LiteDB;
 using LiteDB.Engine;
@@ -12,7 +11,8 @@ namespace QueueKit.Throughput.Scenarios;
 /// <summary>The least that makes documents durable in groups over the same files: gathers whatever has arrived, one LiteDB transaction and one flush for all of it, and completes each caller with a work item of its own.</summary>
 internal sealed class BareLiteDB : IDisposable
 {
-    private readonly Channel<Confirmation> _arrived = Channel.CreateUnbounded<Confirmation>(new UnboundedChannelOptions { SingleReader = true });
+    private readonly ConcurrentQueue<Confirmation> _arrived = new();
+    private readonly ManualResetEventSlim _signal = new();
     private readonly ConcurrentQueue<Confirmation> _spare = new();
     private readonly List<Confirmation> _batch = [];
     private readonly List<BsonDocument> _documents = [];
@@ -22,6 +22,7 @@ internal sealed class BareLiteDB : IDisposable
     private readonly LiteEngine _engine;
     private readonly Thread _thread;
     private long _number;
+    private volatile bool _isClosing;
 
     public BareLiteDB(string folder)
     {
@@ -58,8 +59,10 @@ internal sealed class BareLiteDB : IDisposable
 
     public void Dispose()
     {
-        _arrived.Writer.Complete();
+        _isClosing = true;
+        _signal.Set();
         _thread.Join();
+        _signal.Dispose();
         _engine.Dispose();
         _files.Dispose();
         _lock.Dispose();
@@ -68,15 +71,18 @@ internal sealed class BareLiteDB : IDisposable
     private ValueTask<long> Begin(Confirmation confirmation)
     {
         ValueTask<long> confirmed = confirmation.Confirmed;
-        _arrived.Writer.TryWrite(confirmation);
+        _arrived.Enqueue(confirmation);
+        _signal.Set();
         return confirmed;
     }
 
     private void Run()
     {
-        while (_arrived.Reader.WaitToReadAsync().AsTask().GetAwaiter().GetResult())
+        while (!_isClosing)
         {
-            while (_arrived.Reader.TryRead(out Confirmation? confirmation))
+            _signal.Wait();
+            _signal.Reset();
+            while (_arrived.TryDequeue(out Confirmation? confirmation))
                 _batch.Add(confirmation);
             if (_batch.Count == 0)
                 continue;
