@@ -296,7 +296,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
     // The places of one queue's messages.
     private sealed class Reservation(QueueConductor queue, List<Message> messages)
     {
-        private List<QueuedMessage>? _victims;
+        private Victims? _victims;
         private bool _isDropped;
 
         public QueueConductor Queue => queue;
@@ -339,7 +339,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
         {
             if (_isDropped)
                 return;
-            if (_victims is { Count: > 0 })
+            if (_victims is not null)
                 transfer.Evict(queue, _victims);
             foreach (Message message in messages)
                 transfer.Arrive(queue, message);

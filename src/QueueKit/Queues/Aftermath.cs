@@ -15,6 +15,9 @@ internal ref struct Aftermath
     /// <summary>Messages to be moved to the dead-letter queue; until then they are leaving.</summary>
     public List<CondemnedMessage>? Condemned;
 
+    /// <summary>Sends whose victims are kept as dead letters, in the order of their admission.</summary>
+    public List<Eviction>? Evictions;
+
     /// <summary>Whether a burst of drops has begun, which is worth a line in the log.</summary>
     public bool DropsBegan;
 
@@ -24,15 +27,15 @@ internal ref struct Aftermath
     /// <summary>A wait whose deadline has not come yet, to be armed again.</summary>
     public (IDeadlineTarget? Target, long Deadline) Rearm;
 
-    public void Condemn(in QueuedMessage message, DeadLetterInfo info, bool evicted = false) =>
-        (Condemned ??= []).Add(new CondemnedMessage(message, info, evicted));
+    public void Evict(PendingSend? newcomer, Victims? victims) => (Evictions ??= []).Add(new Eviction(newcomer, victims));
+
+    public void Condemn(in QueuedMessage message, DeadLetterInfo info) => (Condemned ??= []).Add(new CondemnedMessage(message, info));
 }
 
 /// <summary>A message on its way to the dead-letter queue.</summary>
 /// <param name="Message">The message, as it stood in its queue.</param>
 /// <param name="Info">Why.</param>
-/// <param name="Evicted">Whether its place was already given to the newcomer that it made room for.</param>
-internal readonly record struct CondemnedMessage(QueuedMessage Message, DeadLetterInfo Info, bool Evicted);
+internal readonly record struct CondemnedMessage(QueuedMessage Message, DeadLetterInfo Info);
 
 /// <summary>A step under a queue's lock: it may not block, throw or call user code; what follows goes into the aftermath.</summary>
 internal delegate void QueueStep<T>(QueueCore core, T argument, in Moment moment, ref Aftermath aftermath) where T : allows ref struct;

@@ -13,6 +13,48 @@ internal sealed class DeadLetters(BrokerContext broker)
         Observe(transfer.Done, source);
     }
 
+    /// <summary>Moves victims of <see cref="OverflowPolicy.DropOldest"/>: in the commit of the newcomer that they make room for, if that has one. On no lock.</summary>
+    public void Replace(QueueConductor source, List<Eviction> evictions)
+    {
+        foreach ((PendingSend? newcomer, Victims? victims) in evictions)
+        {
+            if (newcomer is not null && victims is not { AreKept: true })
+            {
+                broker.Pipeline!.Enqueue(newcomer);
+                continue;
+            }
+            var transfer = new Transfer(broker);
+            if (newcomer is null)
+                transfer.Evict(source, victims!);
+            else
+                transfer.Bring(newcomer);
+            transfer.Begin();
+            Observe(transfer.Done, source);
+        }
+    }
+
+    /// <summary>Nothing was written, because the queue of dead letters has been deleted: they go to the next one of that name.</summary>
+    public void ReplaceAgain(PendingSend newcomer)
+    {
+        Victims victims = newcomer.Victims!;
+        newcomer.Queue.Step(victims, static (core, victims, in _, ref _) => core.NotKept(-victims.Discarded));
+        victims.Discarded = 0;
+        Replace(newcomer.Queue, [new Eviction(newcomer, victims)]);
+    }
+
+    /// <summary>Adds the arrivals of victims' dead letters to a transfer; those that their queue's own policy drops are counted as discarded.</summary>
+    public void Keep(Transfer transfer, QueueConductor source, Victims victims)
+    {
+        DateTimeOffset now = broker.Clock.ToUtc(broker.Clock.Now);
+        foreach (QueuedMessage victim in victims.Messages)
+        {
+            if (!TryArrive(transfer, source, new CondemnedMessage(victim, Obituary(source.Name, null, victim, DeadLetterReasons.Overflow, default, now))))
+                victims.Discarded++;
+        }
+        if (victims.Discarded > 0)
+            source.Step(victims, static (core, victims, in _, ref _) => core.NotKept(victims.Discarded));
+    }
+
     /// <summary>Adds a dead letter's arrival to a transfer; false if its queue's own overflow policy drops it.</summary>
     /// <remarks>It never waits and is never refused: the message was in the broker already, so it may lift the dead-letter queue above its limit.</remarks>
     public bool TryArrive(Transfer transfer, QueueConductor source, in CondemnedMessage condemned)
@@ -23,7 +65,7 @@ internal sealed class DeadLetters(BrokerContext broker)
         target.Step(reserve);
         if (reserve.Verdict != GateVerdict.Admit)
             return false;
-        if (reserve.Victims is { Count: > 0 } victims)
+        if (reserve.Victims is { } victims)
             transfer.Evict(target, victims);
         transfer.Arrive(target, letter, condemned.Info);
         broker.Log.DeadLettered(source.Name, condemned.Message.Sequence, target.Name, condemned.Info.Reason, condemned.Info.Description);

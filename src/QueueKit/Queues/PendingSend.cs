@@ -31,7 +31,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     private long _enqueuedAt;
     private long _firstSequence;
     private long[]? _scheduledTicks;
-    private List<QueuedMessage>? _victims;
+    private Victims? _victims;
     private int _reserved;
 
     public PendingSend? PreviousWaiting { get; set; }
@@ -59,7 +59,9 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     public long Bytes { get; private set; }
 
     /// <summary>Ready messages that leave in the same commit to make room; null for none.</summary>
-    public List<QueuedMessage>? Victims => _victims;
+    public Victims? Victims => _victims;
+
+    public QueueConductor Queue => _queue!;
 
     public override ICommitTarget Target => _queue!.Commits;
 
@@ -135,7 +137,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     }
 
     /// <summary>Admitted; under the lock. What is stamped now is what the store will hold.</summary>
-    public void Admit(in Moment moment, List<QueuedMessage>? victims)
+    public void Admit(in Moment moment, Victims? victims)
     {
         IsWaiting = false;
         if (IsReservation)
@@ -217,7 +219,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         }
         if (_victims is not null)
         {
-            foreach (QueuedMessage victim in _victims)
+            foreach (QueuedMessage victim in _victims.Messages)
                 StoredMessage.WriteRemoval(batch, queue, victim);
         }
     }

@@ -58,8 +58,8 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
         Debug.Assert(books.Gate.Bytes == sum.Bytes, "The bytes of the gate are those of the states.");
         Debug.Assert(dispatcher.Consumers.IsEmpty || dispatcher.Ready.IsEmpty || dispatcher.IsPaused, "No consumer with a free place waits while a message is ready.");
         Debug.Assert(books.Gate.NextAdmissible() is null, "No sender waits while there is room for the first in line.");
-        Debug.Assert(books.Storing is { Messages: >= 0, Bytes: >= 0 } && books.Leaving is { Messages: >= 0, Bytes: >= 0 } && books.Evicting is { Messages: >= 0, Bytes: >= 0 }, "No state holds less than nothing.");
-        Debug.Assert(books.Counts.Recovered + books.Counts.Accepted == books.Counts.Acked + books.Counts.DeadLettered + books.Counts.Discarded + books.Counts.Dropped + books.Counts.Purged + books.Gate.Messages - prepaid.Messages + books.Evicting.Messages,
+        Debug.Assert(books.Storing is { Messages: >= 0, Bytes: >= 0 } && books.Leaving is { Messages: >= 0, Bytes: >= 0 }, "No state holds less than nothing.");
+        Debug.Assert(books.Counts.Recovered + books.Counts.Accepted == books.Counts.Acked + books.Counts.DeadLettered + books.Counts.Discarded + books.Counts.Dropped + books.Counts.Purged + books.Gate.Messages - prepaid.Messages,
             "What was accepted is settled, dropped, purged or still here.");
     }
 

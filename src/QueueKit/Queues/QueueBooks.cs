@@ -12,9 +12,6 @@ internal sealed class QueueBooks
     /// <summary>Settled, purged or being moved, and the store has not confirmed it.</summary>
     public Tally Leaving;
 
-    /// <summary>Victims that are moved to the dead-letter queue: their places are the newcomers' already, so the gate does not count them.</summary>
-    public Tally Evicting;
-
     public OverflowGate Gate { get; } = new();
 
     /// <summary>A send is stored, or is not. One that was admitted without the lock is booked as accepted only now.</summary>

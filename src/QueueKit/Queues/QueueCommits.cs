@@ -29,9 +29,7 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
             switch (work)
             {
                 case PendingSend { IsTooLate: true } send:
-                    core.NotStored(send, moment, ref aftermath);
-                    send.Fail(QueueErrors.Gone(share.Queue.Name));
-                    aftermath.Wakes.Add(send);
+                    EndTooLate(share.Queue, core, send, moment, ref aftermath);
                     break;
                 case PendingSend send:
                     share.Queue.Commits.WriteUnstoredRecord = null;
@@ -56,6 +54,10 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
             }
         }
     });
+
+    /// <summary>A send was not written, because the queue is gone.</summary>
+    public void TooLate(PendingSend send) =>
+        queue.Step((queue, send), static (core, x, in moment, ref aftermath) => EndTooLate(x.queue, core, x.send, moment, ref aftermath));
 
     /// <summary>The store did not take a send.</summary>
     public void NotCommitted(PendingSend send, StoreException reason) => queue.Step((send, reason, told: queue.Broker.Tell(reason)), static (core, x, in moment, ref aftermath) =>
@@ -85,6 +87,13 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
             if (x.settle.NeedsWake())
                 aftermath.Wakes.Add(x.settle);
         });
+    }
+
+    private static void EndTooLate(QueueConductor queue, QueueCore core, PendingSend send, in Moment moment, ref Aftermath aftermath)
+    {
+        core.NotStored(send, moment, ref aftermath);
+        send.Fail(QueueErrors.Gone(queue.Name));
+        aftermath.Wakes.Add(send);
     }
 
     // A queue's share of a batch.

@@ -440,6 +440,8 @@ internal sealed class QueueConductor : IDeadlineTarget
             aftermath.Wakes.ScheduleOn(_broker.Scheduler);
         if (aftermath.DropsBegan)
             Log.DropsBegan(Name, _core.Options.Overflow);
+        if (aftermath.Evictions is not null)
+            _broker.DeadLetters.Replace(this, aftermath.Evictions);
         if (aftermath.Condemned is not null)
             _broker.DeadLetters.Move(this, aftermath.Condemned);
     }
@@ -509,7 +511,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             Moment moment = Enter(ref aftermath);
             if (!_core.Gate.HasRoomNow(send.MessageCount, send.Bytes))
                 _core.Dispatcher.BookAcks(ref _acks);
-            verdict = _core.Judge(send.MessageCount, send.Bytes, mayWait, moment, ref aftermath, out List<QueuedMessage>? victims);
+            verdict = _core.Judge(send.MessageCount, send.Bytes, mayWait, moment, ref aftermath, out Victims? victims);
             if (verdict == GateVerdict.Admit)
                 _core.Admit(send, victims, moment, ref aftermath);
             else if (verdict == GateVerdict.Wait)

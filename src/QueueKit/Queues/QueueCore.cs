@@ -73,9 +73,9 @@ internal sealed class QueueCore
     /// <param name="mayWait">Whether the sender would.</param>
     /// <param name="moment">Now.</param>
     /// <param name="aftermath">What follows.</param>
-    /// <param name="victims">Those that have to be taken out of the store too or, if this <paramref name="mayBeUndone"/>, all.</param>
+    /// <param name="victims">Those that leave in the newcomers' commit or, if this <paramref name="mayBeUndone"/>, when the newcomers come; null for none.</param>
     /// <param name="mayBeUndone">Whether the victims may have to be put back on a transient queue too.</param>
-    public GateVerdict Judge(long messages, long bytes, bool mayWait, in Moment moment, ref Aftermath aftermath, out List<QueuedMessage>? victims, bool mayBeUndone = false)
+    public GateVerdict Judge(long messages, long bytes, bool mayWait, in Moment moment, ref Aftermath aftermath, out Victims? victims, bool mayBeUndone = false)
     {
         victims = null;
         // What is set aside is ready: it can be the oldest, and make room.
@@ -86,7 +86,7 @@ internal sealed class QueueCore
             NoteDrop(moment, ref aftermath);
         if (verdict == GateVerdict.Evict)
         {
-            victims = Evict(messages, bytes, mayBeUndone, moment, ref aftermath);
+            victims = Evict(messages, bytes, mayBeUndone, ref aftermath);
             return GateVerdict.Admit;
         }
         if (verdict == GateVerdict.Drop)
@@ -145,7 +145,7 @@ internal sealed class QueueCore
     }
 
     /// <summary>Admits a send that has its places: on a durable queue it goes to the store, on a transient one straight on.</summary>
-    public void Admit(PendingSend send, List<QueuedMessage>? victims, in Moment moment, ref Aftermath aftermath)
+    public void Admit(PendingSend send, Victims? victims, in Moment moment, ref Aftermath aftermath)
     {
         Gate.Take(send.MessageCount, send.Bytes);
         Counts.Accepted += send.MessageCount;
@@ -161,7 +161,11 @@ internal sealed class QueueCore
         {
             _books.Storing.Add(send.Bytes, send.MessageCount);
             Gate.Prepaid.Refill(Gate);
-            aftermath.Commits.Add(send);
+            // Dead letters need places in their own queue first. Whoever is admitted behind such a send in this hold stays behind it.
+            if (victims is { AreKept: true } || aftermath.Evictions is not null)
+                aftermath.Evict(send, victims);
+            else
+                aftermath.Commits.Add(send);
             return;
         }
         send.Number(_lastSequence + 1);
@@ -207,10 +211,7 @@ internal sealed class QueueCore
         Gate.GiveBack(send.MessageCount, send.Bytes);
         Counts.Accepted -= send.MessageCount;
         if (send.Victims is { } victims)
-        {
-            foreach (QueuedMessage victim in victims)
-                NotEvicted(victim, moment, ref aftermath);
-        }
+            NotEvicted(victims, moment, ref aftermath);
     }
 
     /// <summary>Takes places for a step that holds a lease already and may not wait; on a durable queue the messages are now storing.</summary>
@@ -320,34 +321,30 @@ internal sealed class QueueCore
             _delayed.Add(message.AsDelivered(), moment.UtcTicksAfter(delay));
     }
 
-    /// <summary>A victim of <see cref="OverflowPolicy.DropOldest"/> stays after all, because the store did not take the newcomer.</summary>
-    public void NotEvicted(in QueuedMessage victim, in Moment moment, ref Aftermath aftermath)
+    /// <summary>Victims of <see cref="OverflowPolicy.DropOldest"/> stay after all: the store did not take the newcomers or, of a transient queue that lets them in at once, the dead letters.</summary>
+    public void NotEvicted(Victims victims, in Moment moment, ref Aftermath aftermath)
     {
-        Counts.Dropped--;
-        Gate.Take(1, victim.Size);
-        Dispatcher.PlaceReturned(victim, moment, ref aftermath);
+        (victims.AreKept ? ref Counts.DeadLettered : ref Counts.Dropped) -= victims.Messages.Count - victims.Discarded;
+        Counts.Discarded -= victims.Discarded;
+        foreach (QueuedMessage victim in victims.Messages)
+        {
+            Gate.Take(1, victim.Size);
+            Dispatcher.PlaceReturned(victim, moment, ref aftermath);
+        }
+    }
+
+    /// <summary>So many of the victims that were to be kept are not: their queue of dead letters drops them.</summary>
+    public void NotKept(int victims)
+    {
+        Counts.DeadLettered -= victims;
+        Counts.Discarded += victims;
     }
 
     /// <summary>A message that was to go to the dead-letter queue is there or, where that queue's own policy dropped it, gone.</summary>
     public void DeadLettered(in CondemnedMessage condemned, bool isKept)
     {
         (isKept ? ref Counts.DeadLettered : ref Counts.Discarded)++;
-        if (condemned.Evicted)
-            _books.Evicting.Remove(condemned.Message.Size);
-        else
-            Left(condemned.Message.Size);
-    }
-
-    /// <summary>A message could not be moved to the dead-letter queue: it comes back after a pause, above the limit if its place is taken.</summary>
-    public void NotDeadLettered(in CondemnedMessage condemned, in Moment moment, ref Aftermath aftermath)
-    {
-        if (condemned.Evicted)
-        {
-            _books.Evicting.Remove(condemned.Message.Size);
-            Gate.Take(1, condemned.Message.Size);
-            _books.Leaving.Add(condemned.Message.Size);
-        }
-        Stay(condemned.Message, moment, ref aftermath, RefusalPause);
+        Left(condemned.Message.Size);
     }
 
     /// <summary>The commit of a departure is through.</summary>
@@ -552,25 +549,24 @@ internal sealed class QueueCore
         return settle;
     }
 
-    // The oldest ready messages of the lowest band leave until there is room. Their places are the newcomer's from now on.
-    private List<QueuedMessage> Evict(long messages, long bytes, bool mayBeUndone, in Moment moment, ref Aftermath aftermath)
+    // The oldest ready messages of the lowest band leave until there is room. Their places are the newcomers' from now on.
+    private Victims? Evict(long messages, long bytes, bool mayBeUndone, ref Aftermath aftermath)
     {
         bool keep = (Options.DeadLetterOn & DeadLetterReasons.Overflow) != 0;
-        var victims = new List<QueuedMessage>();
+        bool leaveLater = _conductor.IsDurable || mayBeUndone;
+        Victims? victims = keep || leaveLater ? new Victims(keep) : null;
+        ref long count = ref keep ? ref Counts.DeadLettered : ref Counts.Dropped;
         while (!Gate.HasRoom(messages, bytes) && Dispatcher.Ready.TryTakeVictim(out QueuedMessage victim))
         {
             Gate.GiveBack(1, victim.Size);
-            if (keep)
-            {
-                _books.Evicting.Add(victim.Size);
-                aftermath.Condemn(victim, Obituary(victim, DeadLetterReasons.Overflow, default, moment), evicted: true);
-                continue;
-            }
-            Counts.Dropped++;
-            if (_conductor.IsDurable || mayBeUndone)
-                victims.Add(victim);
+            count++;
+            victims?.Messages.Add(victim);
         }
-        return victims;
+        if (leaveLater || victims is null)
+            return victims;
+        // The newcomers of a transient queue wait for no commit, not even for that of the dead letters.
+        aftermath.Evict(null, victims);
+        return null;
     }
 
     private void NoteDrop(in Moment moment, ref Aftermath aftermath)

@@ -19,8 +19,9 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
 {
     private readonly List<Arrival> _arrivals = [];
     private readonly List<Exit> _exits = [];
-    private readonly List<(QueueConductor Queue, List<QueuedMessage> Victims)> _victims = [];
+    private readonly List<(QueueConductor Queue, Victims Victims)> _victims = [];
     private readonly TaskCompletionSource _done = new();
+    private PendingSend? _newcomer;
     private Exception? _error;
     // Set where it wrote nothing, because a queue that was to get a message was gone from the store before it.
     private QueueConductor? _gone;
@@ -33,8 +34,20 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     /// <summary>Adds a message for which a place has been taken.</summary>
     public void Arrive(QueueConductor queue, Message message, DeadLetterInfo? deadLetter = null) => _arrivals.Add(new Arrival(queue, message, deadLetter));
 
-    /// <summary>Adds ready messages that make room for an arrival.</summary>
-    public void Evict(QueueConductor queue, List<QueuedMessage> victims) => _victims.Add((queue, victims));
+    /// <summary>Adds ready messages that make room for an arrival and, if they are kept, their dead letters.</summary>
+    public void Evict(QueueConductor queue, Victims victims)
+    {
+        _victims.Add((queue, victims));
+        if (victims.AreKept)
+            broker.DeadLetters.Keep(this, queue, victims);
+    }
+
+    /// <summary>Adds a send that was admitted to a durable queue, with the dead letters of its victims. Its sender waits for the send, and hears of its end by that.</summary>
+    public void Bring(PendingSend newcomer)
+    {
+        _newcomer = newcomer;
+        broker.DeadLetters.Keep(this, newcomer.Queue, newcomer.Victims!);
+    }
 
     /// <summary>Adds a message that its queue has given up and counts as leaving.</summary>
     public void Leave(QueueConductor queue, CondemnedMessage condemned, bool keep) =>
@@ -55,7 +68,8 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     /// <summary>Commits, if any queue concerned is durable, and applies.</summary>
     public void Begin()
     {
-        bool isDurable = false;
+        bool isDurable = _newcomer is not null;
+        Level = _newcomer?.Level ?? Level;
         foreach (QueueConductor queue in Queues())
         {
             if (!queue.IsDurable)
@@ -75,17 +89,18 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
 
     public override void WriteTo(StoreBatch batch, ref long sequence)
     {
-        _gone = _arrivals.Find(static arrival => arrival.Queue.Commits.IsGone)?.Queue;
+        _gone = FindGone();
         if (_gone is not null)
             return;
+        _newcomer?.WriteTo(batch, ref sequence);
         foreach (Arrival arrival in _arrivals)
         {
             if (arrival.Queue.IsDurable && arrival.Queue.Commits.TryBeginWrite(batch))
                 arrival.WriteTo(batch, ++sequence);
         }
-        foreach ((QueueConductor queue, List<QueuedMessage> victims) in _victims)
+        foreach ((QueueConductor queue, Victims victims) in _victims)
         {
-            foreach (QueuedMessage victim in queue.IsDurable ? victims : [])
+            foreach (QueuedMessage victim in queue.IsDurable ? victims.Messages : [])
                 StoredMessage.WriteRemoval(batch, queue.Id, victim);
         }
         foreach (Exit exit in _exits)
@@ -102,29 +117,42 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     public void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes)
     {
         foreach (CommitWork work in run)
-            ((Transfer)work).Committed();
+            ((Transfer)work).Committed(ref wakes);
     }
 
-    public override void Refused(StoreException reason) => Undo(reason, nothingWritten: true);
+    public override void Refused(StoreException reason)
+    {
+        Undo(reason, nothingWritten: true);
+        _newcomer?.Refused(reason);
+    }
 
     // What is stored is unknown, and the durable queues deliver nothing any more: theirs stay what they are. Transient ones go on, so they get theirs back.
-    public override void Failed(StoreException reason) => Undo(broker.Tell(reason), nothingWritten: false);
+    public override void Failed(StoreException reason)
+    {
+        Undo(broker.Tell(reason), nothingWritten: false);
+        _newcomer?.Failed(reason);
+    }
 
     protected override void Run()
     {
-        if (_error is null)
+        if (_error is null || _newcomer is not null)
             _done.SetResult();
         else
             _done.SetException(_error);
     }
 
-    private void Committed()
+    private void Committed(ref WakeList wakes)
     {
         if (_gone is not null)
         {
             Undo(QueueErrors.Gone(_gone.Name), nothingWritten: true);
+            if (_newcomer is not null && _gone == _newcomer.Queue)
+                _gone.Commits.TooLate(_newcomer);
+            else if (_newcomer is not null)
+                broker.DeadLetters.ReplaceAgain(_newcomer);
             return;
         }
+        _newcomer?.Target.Committed([_newcomer], ref wakes);
         foreach (Arrival arrival in _arrivals)
             arrival.Queue.Commits.WriteUnstoredRecord = null;
         Apply();
@@ -190,10 +218,10 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
                 if (arrival.Queue == queue && !isUnknown)
                     core.GiveBackEntitled(1, arrival.Message.Size);
             }
-            foreach ((QueueConductor of, List<QueuedMessage> victims) in transfer._victims)
+            foreach ((QueueConductor of, Victims victims) in transfer._victims)
             {
-                foreach (QueuedMessage victim in of == queue && !isUnknown ? victims : [])
-                    core.NotEvicted(victim, moment, ref aftermath);
+                if (of == queue && !isUnknown)
+                    core.NotEvicted(victims, moment, ref aftermath);
             }
             foreach (Exit exit in transfer._exits)
             {
@@ -202,7 +230,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
                 if (nothingWritten && exit.Delivery is { } delivery)
                     core.UndoLeave(delivery, exit.End, moment);
                 else if (exit.Condemned.Info is not null)
-                    core.NotDeadLettered(exit.Condemned, moment, ref aftermath);
+                    core.Stay(exit.Message, moment, ref aftermath, QueueCore.RefusalPause);
                 else if (!isUnknown)
                     core.Stay(exit.Message, moment, ref aftermath);
             }
@@ -212,9 +240,14 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         }
     }
 
+    private QueueConductor? FindGone() =>
+        _newcomer is { Queue.Commits.IsGone: true } ? _newcomer.Queue : _arrivals.Find(static arrival => arrival.Queue.Commits.IsGone)?.Queue;
+
     private HashSet<QueueConductor> Queues()
     {
         var queues = new HashSet<QueueConductor>();
+        foreach ((QueueConductor queue, _) in _victims)
+            queues.Add(queue);
         foreach (Arrival arrival in _arrivals)
             queues.Add(arrival.Queue);
         foreach (Exit exit in _exits)
@@ -318,7 +351,7 @@ internal sealed class LeaveStep(InFlightDelivery delivery, Settlement settlement
         switch (decision.Fate)
         {
             case Fate.DeadLetter:
-                Result = new Exit(delivery.Queue, message, ExitKind.DeadLettered, new CondemnedMessage(message, core.Obituary(message, decision.Reason, settlement, moment), Evicted: false)) { Delivery = delivery, End = end };
+                Result = new Exit(delivery.Queue, message, ExitKind.DeadLettered, new CondemnedMessage(message, core.Obituary(message, decision.Reason, settlement, moment))) { Delivery = delivery, End = end };
                 break;
             case Fate.Discard:
                 Result = new Exit(delivery.Queue, message, ExitKind.Discarded) { Delivery = delivery, End = end };
@@ -336,11 +369,12 @@ internal sealed class ReserveStep(int messages, long bytes, bool isEntitled) : I
 {
     public GateVerdict Verdict { get; private set; }
 
-    public List<QueuedMessage>? Victims { get; private set; }
+    /// <summary>Those that make room; null for none.</summary>
+    public Victims? Victims { get; private set; }
 
     public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
     {
-        Verdict = core.Judge(messages, bytes, mayWait: !isEntitled, moment, ref aftermath, out List<QueuedMessage>? victims, mayBeUndone: true);
+        Verdict = core.Judge(messages, bytes, mayWait: !isEntitled, moment, ref aftermath, out Victims? victims, mayBeUndone: true);
         Victims = victims;
         if (isEntitled && Verdict == GateVerdict.Refuse)
         {
@@ -362,12 +396,12 @@ internal sealed class ReplaceStep(int messages, long bytes) : ITransferStep
 }
 
 /// <summary>Gives places back that were taken for arrivals which do not come.</summary>
-internal sealed class GiveBackStep(int messages, long bytes, List<QueuedMessage>? victims) : ITransferStep
+internal sealed class GiveBackStep(int messages, long bytes, Victims? victims) : ITransferStep
 {
     public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
     {
         core.GiveBackEntitled(messages, bytes);
-        foreach (QueuedMessage victim in victims ?? [])
-            core.NotEvicted(victim, moment, ref aftermath);
+        if (victims is not null)
+            core.NotEvicted(victims, moment, ref aftermath);
     }
 }

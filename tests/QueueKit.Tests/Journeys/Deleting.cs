@@ -66,6 +66,37 @@ public class Deleting(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task ASendWhoseVictimsLoseTheirQueueOfDeadLettersKeepsThemInTheNextOne()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        await OpenAnew(options => options.LoggerFactory = DeletingOn("goes to", "orders.dead"));
+        MessageQueue queue = await DeclareFull(2, s_keepsTheOldest);
+        await Declare("orders.dead", QueueOptions.ForDeadLetters());
+
+        await Send(queue, "3");
+
+        Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["1"]));
+        Assert.That(queue.GetSnapshot().Counts.DeadLettered, Is.EqualTo(1));
+        Assert.That(await Drain(await Reopen()), Is.EqualTo(["2", "3"]));
+    }
+
+    [Test]
+    public async Task ASendThatLosesItsQueueWhileItsVictimsAreMovedIsToldAndMovesNobody()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        await OpenAnew(options => options.LoggerFactory = DeletingOn("goes to", "orders"));
+        MessageQueue queue = await DeclareFull(2, s_keepsTheOldest);
+        MessageQueue letters = await Declare("orders.dead", QueueOptions.ForDeadLetters());
+
+        Assert.That(async () => await Soon(queue.SendAsync(Text("3"))), Throws.InstanceOf<QueueNotFoundException>());
+
+        Assert.That(await IsQuiet(letters));
+        Audit(queue);
+    }
+
+    [Test]
     public async Task AFailedAttemptInATransactionIsNotPutOnRecordForAQueueThatIsDeletedOnTheWay()
     {
         if (!IsDurable)
@@ -144,6 +175,8 @@ public class Deleting(Durability durability) : Journey(durability)
 
         Assert.That(await Drain(await Reopen("orders.dead")), Is.EqualTo(["b"]));
     }
+
+    private static readonly QueueOptions s_keepsTheOldest = new() { Overflow = OverflowPolicy.DropOldest, DeadLetterOn = DeadLetterReasons.Overflow };
 
     private LogHook DeletingOn(string part, string queue)
     {
