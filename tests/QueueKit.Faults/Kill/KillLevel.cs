@@ -83,8 +83,8 @@ internal static class KillLevel
             }
         });
         if (!isEarly)
-            await Task.WhenAny(exit, opened.Task, Task.Delay(s_patience, TimeProvider.System));
-        await Task.WhenAny(exit, Task.Delay(killAfter ?? s_patience, TimeProvider.System));
+            await ((Task)Task.WhenAny(exit, opened.Task)).WaitAsync(s_patience, TimeProvider.System).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await exit.WaitAsync(killAfter ?? s_patience, TimeProvider.System).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (child.HasExited)
         {
             await listening;
