@@ -6,10 +6,11 @@ namespace Overflow;
 internal sealed record Overload(int Messages, int BodyBytes, int Burst, int Consumers, TimeSpan Moment)
 {
     /// <summary>Runs it on a queue of its own, until everything that was accepted is consumed or dropped.</summary>
-    /// <exception cref="QueueDeclarationException">The broker cannot honour the options.</exception>
-    public async Task<OverloadResult> RunAsync(QueueOptions options)
+    /// <param name="options">Of the queue.</param>
+    /// <param name="store">The file of a durable store; null for a transient queue.</param>
+    public async Task<OverloadResult> RunAsync(QueueOptions options, string? store)
     {
-        await using MessageBroker broker = await MessageBroker.OpenAsync();
+        await using MessageBroker broker = await MessageBroker.OpenAsync(store is null ? null : new MessageBrokerOptions().UseLiteDB(store));
         MessageQueue queue = await broker.DeclareQueueAsync("work", options);
         await using MessageConsumer consumer = queue.Consume(
             async (_, ct) => await Task.Delay(Moment, ct),
@@ -20,11 +21,11 @@ internal sealed record Overload(int Messages, int BodyBytes, int Burst, int Cons
         long peakBytes = 0;
         while (sent < Messages)
         {
-            await SendAsync(queue, message);
-            sent++;
-            peakBytes = Math.Max(peakBytes, queue.GetSnapshot().Bytes);
-            if (sent % Burst == 0)
-                await Task.Delay(Moment);
+            await Task.WhenAll(Enumerable.Range(0, Burst).Select(_ => SendAsync(queue, message)));
+            sent += Burst;
+            QueueSnapshot snapshot = queue.GetSnapshot();
+            peakBytes = Math.Max(peakBytes, snapshot.Bytes - snapshot.Paged.Bytes);
+            await Task.Delay(Moment);
         }
 
         while (queue.GetSnapshot().Messages > 0)
@@ -47,6 +48,6 @@ internal sealed record Overload(int Messages, int BodyBytes, int Burst, int Cons
 
 /// <summary>What an overload did to a queue.</summary>
 /// <param name="Sent">The messages that the producer tried to send.</param>
-/// <param name="PeakBytes">The most bytes that a snapshot showed after a send.</param>
+/// <param name="PeakBytes">The most bytes of messages in memory that a snapshot showed after a send.</param>
 /// <param name="End">The queue when all was over.</param>
 internal sealed record OverloadResult(int Sent, long PeakBytes, QueueSnapshot End);
