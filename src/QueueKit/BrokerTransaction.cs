@@ -325,9 +325,13 @@ public sealed class BrokerTransaction : IAsyncDisposable
             };
         }
 
-        // The policy may have changed since the verdict to wait.
-        public async ValueTask WaitAsync(CancellationToken ct) =>
-            _isDropped = (await queue.ReserveAsync(messages.Count, Bytes, ct).ConfigureAwait(false)).Outcome == SendOutcome.Dropped;
+        // The policy may have changed since the verdict to wait, or decide once a pause ends.
+        public async ValueTask WaitAsync(CancellationToken ct)
+        {
+            var step = new ReserveStep(messages.Count, Bytes, isEntitled: false);
+            _isDropped = (await queue.ReserveAsync(step, ct).ConfigureAwait(false)).Outcome == SendOutcome.Dropped;
+            _victims = step.Victims;
+        }
 
         public void GiveBack()
         {

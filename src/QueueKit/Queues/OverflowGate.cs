@@ -142,6 +142,15 @@ internal sealed class OverflowGate
         Volatile.Write(ref _waitingCount, _waitingCount - 1);
     }
 
+    /// <summary>Takes the whole line out: its first, which is linked to the others by <see cref="PendingSend.NextWaiting"/>.</summary>
+    public PendingSend? TakeLine()
+    {
+        PendingSend? first = _firstWaiting;
+        _firstWaiting = _lastWaiting = null;
+        Volatile.Write(ref _waitingCount, 0);
+        return first;
+    }
+
     /// <summary>The first in line if there is room for it now.</summary>
     public PendingSend? NextAdmissible() =>
         _firstWaiting is { } first && !IsPaused && HasRoom(first.MessageCount, first.Bytes) ? first : null;

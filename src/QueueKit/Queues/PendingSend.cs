@@ -32,7 +32,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     private long _firstSequence;
     private long[]? _scheduledTicks;
     private Victims? _victims;
-    private int _reserved;
+    private ReserveStep? _reservation;
 
     public PendingSend? PreviousWaiting { get; set; }
 
@@ -46,9 +46,9 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
 
     public CancellationToken Cancellation { get; private set; }
 
-    public int MessageCount => _reserved != 0 ? _reserved : _batch is null ? 1 : _batchCount;
+    public int MessageCount => _reservation is { } reserve ? reserve.Messages : _batch is null ? 1 : _batchCount;
 
-    public bool IsReservation => _reserved != 0;
+    public bool IsReservation => _reservation is not null;
 
     /// <summary>Whether it took its places without the lock, and is booked when it is stored.</summary>
     public bool IsPrepaid { get; private set; }
@@ -92,12 +92,12 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     }
 
     /// <summary>A send of places only: what is admitted is kept free for a transaction, which brings the messages itself.</summary>
-    public static PendingSend RentReservation(QueueConductor queue, int messages, long bytes)
+    public static PendingSend RentReservation(QueueConductor queue, ReserveStep reserve)
     {
         PendingSend send = Spare();
         send._queue = queue;
-        send._reserved = messages;
-        send.Bytes = bytes;
+        send._reservation = reserve;
+        send.Bytes = reserve.Bytes;
         return send;
     }
 
@@ -140,8 +140,11 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     public void Admit(in Moment moment, Victims? victims)
     {
         IsWaiting = false;
-        if (IsReservation)
+        if (_reservation is { } reserve)
+        {
+            reserve.Victims = victims;
             return;
+        }
         _enqueuedAt = moment.Now;
         _victims = victims;
         for (int i = 0; i < MessageCount; i++)
@@ -276,7 +279,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
         _error = null;
         _scheduledTicks = null;
         _victims = null;
-        _reserved = 0;
+        _reservation = null;
         IsPrepaid = false;
         IsTooLate = false;
         _firstSequence = 0;

@@ -352,8 +352,8 @@ internal sealed class QueueConductor : IDeadlineTarget
     }
 
     /// <summary>Waits in line for the places of a transaction's messages, which are then kept for it.</summary>
-    public ValueTask<SendReceipt> ReserveAsync(int messages, long bytes, CancellationToken ct) =>
-        SendPending(PendingSend.RentReservation(this, messages, bytes), mayWait: true, ct);
+    public ValueTask<SendReceipt> ReserveAsync(ReserveStep reserve, CancellationToken ct) =>
+        SendPending(PendingSend.RentReservation(this, reserve), mayWait: true, ct);
 
     /// <summary>Throws what a send would throw on a closed queue or a stopped store.</summary>
     public void EnsureUsable()
@@ -511,7 +511,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             Moment moment = Enter(ref aftermath);
             if (!_core.Gate.HasRoomNow(send.MessageCount, send.Bytes))
                 _core.Dispatcher.BookAcks(ref _acks);
-            verdict = _core.Judge(send.MessageCount, send.Bytes, mayWait, moment, ref aftermath, out Victims? victims);
+            verdict = _core.Judge(send.MessageCount, send.Bytes, mayWait, moment, ref aftermath, out Victims? victims, send.IsReservation);
             if (verdict == GateVerdict.Admit)
                 _core.Admit(send, victims, moment, ref aftermath);
             else if (verdict == GateVerdict.Wait)

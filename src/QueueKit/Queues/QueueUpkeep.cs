@@ -53,12 +53,14 @@ internal sealed class QueueUpkeep(QueueConductor queue)
     public void SetPaused(QueueFlow flow, bool paused)
     {
         queue.EnsureOpen();
-        queue.Step((flow, paused), static (core, x, in moment, ref aftermath) =>
+        queue.Step((queue, flow, paused), static (core, x, in moment, ref aftermath) =>
         {
             if ((x.flow & QueueFlow.Sending) != 0)
             {
                 core.Gate.Prepaid.CallBack(core.Gate);
                 core.Gate.IsPaused = x.paused;
+                if (!x.paused)
+                    JudgeLine(core, x.queue.Name, moment, ref aftermath);
             }
             if ((x.flow & QueueFlow.Receiving) != 0)
                 core.Dispatcher.IsPaused = x.paused;
@@ -113,6 +115,33 @@ internal sealed class QueueUpkeep(QueueConductor queue)
 
     /// <summary>Takes every lease away: the broker is closed, or the queue deleted.</summary>
     public void LoseLeases() => queue.Step(0, static (core, _, in _, ref aftermath) => core.Dispatcher.LoseAllLeases(ref aftermath));
+
+    // Sending goes on: under a policy that lets nobody wait, whoever the pause has put in line is judged now, in order.
+    private static void JudgeLine(QueueCore core, string name, in Moment moment, ref Aftermath aftermath)
+    {
+        if (core.Gate.Policy == OverflowPolicy.Backpressure)
+            return;
+        // Out of the line first, all of them: while others stand in it, whoever finds no room is taken for one that overtakes.
+        for (PendingSend? send = core.Gate.TakeLine(); send is not null;)
+        {
+            PendingSend? next = send.NextWaiting;
+            send.PreviousWaiting = send.NextWaiting = null;
+            GateVerdict verdict = core.Judge(send.MessageCount, send.Bytes, mayWait: true, moment, ref aftermath, out Victims? victims, send.IsReservation);
+            if (verdict == GateVerdict.Admit)
+            {
+                core.Admit(send, victims, moment, ref aftermath);
+            }
+            else
+            {
+                if (verdict == GateVerdict.Drop)
+                    send.Complete(new SendReceipt(SendOutcome.Dropped));
+                else
+                    send.Fail(QueueErrors.Full(name, core.Options, waited: false));
+                aftermath.Wakes.Add(send);
+            }
+            send = next;
+        }
+    }
 
     private sealed class Purge(QueueConductor queue)
     {

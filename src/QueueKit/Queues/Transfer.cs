@@ -367,10 +367,14 @@ internal sealed class LeaveStep(InFlightDelivery delivery, Settlement settlement
 /// <summary>Takes places for arrivals: as the overflow policy says or, for those entitled by a lease they replace, without waiting.</summary>
 internal sealed class ReserveStep(int messages, long bytes, bool isEntitled) : ITransferStep
 {
+    public int Messages => messages;
+
+    public long Bytes => bytes;
+
     public GateVerdict Verdict { get; private set; }
 
     /// <summary>Those that make room; null for none.</summary>
-    public Victims? Victims { get; private set; }
+    public Victims? Victims { get; set; }
 
     public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
     {

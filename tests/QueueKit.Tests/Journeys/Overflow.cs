@@ -634,6 +634,98 @@ public class Overflow(Durability durability) : Journey(durability)
         Assert.That(await Drain(queue), Is.EqualTo(["1", "2"]));
     }
 
+    [TestCase(OverflowPolicy.Backpressure)]
+    [TestCase(OverflowPolicy.Reject)]
+    [TestCase(OverflowPolicy.DropNewest)]
+    [TestCase(OverflowPolicy.DropOldest)]
+    public async Task SendersThatAPauseHasHeldUpAreJudgedByThePolicyInTheirOrder(OverflowPolicy policy)
+    {
+        MessageQueue queue = await DeclareFull(2, new QueueOptions { Overflow = policy });
+        await Soon((await Receive(queue)).AckAsync());
+        queue.Pause(QueueFlow.Sending);
+        Task<SendReceipt>[] sends = [.. Enumerable.Range(3, 3).Select(i => queue.SendAsync(Text($"{i}")).AsTask())];
+        Task<SendReceipt> batch = queue.SendBatchAsync(new[] { Text("6"), Text("7") }).AsTask();
+        await Idle(queue);
+        Assert.That(sends.Append(batch).Count(send => send.IsCompleted), Is.Zero);
+
+        queue.Resume(QueueFlow.Sending);
+        await Idle(queue);
+
+        Assert.That((await Soon(sends[0])).Outcome, Is.EqualTo(SendOutcome.Accepted), "there is room for one");
+        QueueCounts counts = queue.GetSnapshot().Counts;
+        switch (policy)
+        {
+            case OverflowPolicy.Backpressure:
+                Assert.That(queue.GetSnapshot().WaitingSenders, Is.EqualTo(3));
+                Assert.That(await Drain(queue), Is.EqualTo(["2", "3", "4", "5", "6", "7"]));
+                break;
+            case OverflowPolicy.Reject:
+                foreach (Task<SendReceipt> send in sends[1..].Append(batch))
+                    Assert.That(async () => await Soon(send), Throws.InstanceOf<QueueFullException>());
+                Assert.That(counts.Refused, Is.EqualTo(4));
+                Assert.That(await Drain(queue), Is.EqualTo(["2", "3"]));
+                break;
+            case OverflowPolicy.DropNewest:
+                foreach (Task<SendReceipt> send in sends[1..].Append(batch))
+                    Assert.That((await Soon(send)).Outcome, Is.EqualTo(SendOutcome.Dropped));
+                Assert.That(counts.DroppedNewest, Is.EqualTo(4));
+                Assert.That(await Drain(queue), Is.EqualTo(["2", "3"]));
+                break;
+            default:
+                Assert.That(counts.Dropped + counts.DroppedNewest, Is.EqualTo(4));
+                // On a durable queue the newcomers are not ready before their commit, and what is not ready is never dropped.
+                Assert.That(await Drain(queue), Is.EqualTo(IsDurable ? ["3", "4"] : (string[])["6", "7"]));
+                break;
+        }
+        Assert.That((await Soon(queue.TrySendAsync(Text("8")))).Outcome, Is.EqualTo(SendOutcome.Accepted), "nobody stands in line");
+    }
+
+    [Test]
+    public async Task VictimsOfSendersThatAPauseHasHeldUpAreKeptIfTheQueueSaysSo()
+    {
+        MessageQueue queue = await DeclareFull(3, s_keepsTheOldest);
+        queue.Pause(QueueFlow.Sending);
+        Task<SendReceipt>[] sends = [.. Enumerable.Range(4, 3).Select(i => queue.SendAsync(Text($"{i}")).AsTask())];
+        await Idle(queue);
+
+        queue.Resume(QueueFlow.Sending);
+        await Soon(Task.WhenAll(sends));
+        await Idle(queue);
+
+        Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["1", "2", "3"]));
+        if (IsDurable)
+            queue = await CrashAndReopen();
+        Assert.That(await Drain(queue), Is.EqualTo(["4", "5", "6"]));
+    }
+
+    [Test]
+    public async Task ATransactionThatAPauseHasHeldUpIsJudgedByThePolicy()
+    {
+        MessageQueue queue = await DeclareFull(2, s_keepsTheOldest), strict = await DeclareFull(1, new QueueOptions { Overflow = OverflowPolicy.Reject }, "strict");
+        queue.Pause(QueueFlow.Sending);
+        strict.Pause(QueueFlow.Sending);
+        Task refused = Commit(strict, "too much"), kept = Commit(queue, "3");
+        await Idle(queue);
+        Assert.That((refused.IsCompleted, kept.IsCompleted), Is.EqualTo((false, false)));
+
+        queue.Resume(QueueFlow.Sending);
+        strict.Resume(QueueFlow.Sending);
+
+        Assert.That(async () => await Soon(refused), Throws.InstanceOf<QueueFullException>());
+        await Soon(kept);
+        Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["1"]));
+        if (IsDurable)
+            queue = await CrashAndReopen();
+        Assert.That(await Drain(queue), Is.EqualTo(["2", "3"]));
+
+        async Task Commit(MessageQueue to, string body)
+        {
+            await using BrokerTransaction transaction = Broker.BeginTransaction();
+            transaction.Send(to, Text(body));
+            await transaction.CommitAsync();
+        }
+    }
+
     [Test]
     public async Task WithoutLimitsNothingEverWaits()
     {

@@ -224,6 +224,21 @@ public class OverflowGateTests
     }
 
     [Test]
+    public void TheWholeLineIsTakenOutInItsOrder()
+    {
+        OverflowGate gate = Gate(OverflowPolicy.Reject, maxMessages: 3);
+        List<PendingSend> senders = [Some.Sender(), Some.Sender(), Some.Sender()];
+        senders.ForEach(gate.Join);
+
+        var taken = new List<PendingSend>();
+        for (PendingSend? sender = gate.TakeLine(); sender is not null; sender = sender.NextWaiting)
+            taken.Add(sender);
+
+        Assert.That(taken, Is.EqualTo(senders));
+        Assert.That((gate.WaitingCount, gate.FirstWaiting, gate.TakeLine()), Is.EqualTo((0, (PendingSend?)null, (PendingSend?)null)));
+    }
+
+    [Test]
     public void TheLineIsTheSameAsAList() => Gen.Select(Gen.Int[0, 3], Gen.Int[0, 7]).Array[0, 60].Sample(steps =>
     {
         OverflowGate gate = Gate(OverflowPolicy.Backpressure, maxMessages: 8, maxBytes: 20);

@@ -12,7 +12,7 @@ internal static class Some
         new(Message(sequence, size: size), Consumer(), state, startedAt);
 
     /// <summary>A sender that stands in for any other: one that wants places.</summary>
-    public static PendingSend Sender(int messages = 1, long bytes = 1) => PendingSend.RentReservation(null!, messages, bytes);
+    public static PendingSend Sender(int messages = 1, long bytes = 1) => PendingSend.RentReservation(null!, new ReserveStep(messages, bytes, isEntitled: false));
 
     public static Consumer Consumer(int credit = int.MaxValue) => new(null) { Credit = credit };
 }
