@@ -31,7 +31,7 @@ public sealed class Witness : IDisposable
     private readonly Lock _growth = new();
     private long _written;
     private long _flushed;
-    private long _untracked;
+    private string? _lastPoison;
     private bool _isAtRest;
     private int _isClosed;
 
@@ -71,7 +71,7 @@ public sealed class Witness : IDisposable
     public long FlushedCommit => Volatile.Read(ref _flushed);
 
     /// <summary>Why the store's files are not to be believed; null if they are.</summary>
-    public string? Poison => _life.Poison;
+    public string? Poison => Volatile.Read(ref _isClosed) != 0 ? _lastPoison : _life.Poison;
 
     internal WitnessOwner? PreviousOwner { get; }
 
@@ -137,7 +137,7 @@ public sealed class Witness : IDisposable
     public void SetPoison(string reason)
     {
         ArgumentException.ThrowIfNullOrEmpty(reason);
-        if (_life.Poison is not null)
+        if (Volatile.Read(ref _isClosed) != 0 || _life.Poison is not null)
             return;
         _life.Poison = reason;
         try
@@ -154,6 +154,7 @@ public sealed class Witness : IDisposable
     /// <exception cref="StoreException"><see cref="StoreFault.Failed"/>: that could not be written down, and the store is poisoned still.</exception>
     public void ClearPoison()
     {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _isClosed) != 0, this);
         string? reason = _life.Poison;
         if (reason is null)
             return;
@@ -172,6 +173,7 @@ public sealed class Witness : IDisposable
     /// <summary>Lets the store go as it is, as if the process had ended here.</summary>
     public void Abandon()
     {
+        _lastPoison = Poison;
         if (Interlocked.Exchange(ref _isClosed, 1) != 0)
             return;
         // Not while it grows.
@@ -256,7 +258,7 @@ public sealed class Witness : IDisposable
     }
 
     /// <summary>A delivery goes out that found no slot, or comes back.</summary>
-    internal void CountUntracked(int by) => _life.Untracked = Interlocked.Add(ref _untracked, by);
+    internal void CountUntracked(int by) => _life.AddUntracked(by);
 
     /// <summary>Nothing is out any more, and everything is committed.</summary>
     internal void ComeToRest() => _isAtRest = true;
@@ -354,8 +356,10 @@ public sealed class Witness : IDisposable
     // At least one, and as many as have a slot that is taken: a rush long ago must not be paid for at every opening.
     private static int UsedBlocks(ReadOnlySpan<byte> content)
     {
-        int last = content[WitnessLife.PageBytes..].LastIndexOfAnyExcept((byte)0);
-        return Math.Min(1 + Math.Max(0, last) / WitnessSlots.BlockBytes, (int)BinaryPrimitives.ReadInt64LittleEndian(content[576..]));
+        int blocks = (int)BinaryPrimitives.ReadInt64LittleEndian(content[576..]);
+        while (blocks > 1 && WitnessSlots.AreFree(content.Slice(WitnessLife.PageBytes + (blocks - 1) * WitnessSlots.BlockBytes, WitnessSlots.BlockBytes)))
+            blocks--;
+        return blocks;
     }
 
     private static WitnessOwner Check(string path, ReadOnlySpan<byte> content)

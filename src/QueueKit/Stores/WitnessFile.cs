@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
@@ -7,6 +8,11 @@ namespace QueueKit.Stores;
 /// <summary>The file of a <see cref="Witness"/>, held by one process alone: locked, written, synced, mapped. Never deleted, because a lock on a deleted file keeps nobody out.</summary>
 internal sealed class WitnessFile : IDisposable
 {
+    // How many views of files that were let go are kept, in case somebody is about to write to one.
+    private const int Retired = 64;
+
+    private static readonly ConcurrentQueue<MemoryMappedViewAccessor> s_retired = new();
+
     private readonly SafeFileHandle _handle;
 
     private WitnessFile(string path, SafeFileHandle handle)
@@ -76,8 +82,21 @@ internal sealed class WitnessFile : IDisposable
         return mapped.CreateViewAccessor(offset, length);
     }
 
-    /// <summary>Lets the file and its lock go. What is mapped stays mapped.</summary>
-    public void Dispose() => _handle.Dispose();
+    /// <summary>Gives a view back that is not to be written to any more. A thread may have been stopped between the question where and the writing, and memory that is gone would kill the process: so it goes much later.</summary>
+    public static void Retire(MemoryMappedViewAccessor view)
+    {
+        s_retired.Enqueue(view);
+        if (s_retired.Count > Retired && s_retired.TryDequeue(out MemoryMappedViewAccessor? oldest))
+            oldest.Dispose();
+    }
+
+    /// <summary>Lets the file and its lock go. What is mapped stays mapped, and keeps the file open.</summary>
+    public void Dispose()
+    {
+        if (!OperatingSystem.IsWindows() && !_handle.IsClosed)
+            Libc.Unlock((int)_handle.DangerousGetHandle());
+        _handle.Dispose();
+    }
 
     private static SafeFileHandle OpenOnUnix(string path)
     {

@@ -39,8 +39,7 @@ internal sealed class SlotMagazine
 /// <summary>The part of a witness that holds the deliveries: blocks of slots, mapped into memory. A slot belongs to one queue at a time, which writes it under its own lock; only the start of a delivery is written without.</summary>
 /// <remarks>
 /// Slots are numbered from 1 on; 0 is none. What is written is in the hands of the operating system at once and survives the process.
-/// Memory that has been mapped stays mapped until the collector finds that nobody can write to it any more: a late writer must not crash the process.
-/// After <see cref="Detach"/> late writers write to memory that nobody reads.
+/// After <see cref="Detach"/> late writers write to memory that nobody reads: a delivery outlives its broker, and must not crash the process.
 /// </remarks>
 internal sealed unsafe class WitnessSlots
 {
@@ -96,6 +95,18 @@ internal sealed unsafe class WitnessSlots
             if (delivery.State is SlotState.None or > SlotState.Seen || sequence <= 0 || word != Word(delivery.Queue, sequence, delivery.State, delivery.IsSuspect))
                 return false;
             into.Add(delivery);
+        }
+        return true;
+    }
+
+    /// <summary>Whether no slot of a block is taken. The sequences of free ones stay as they were.</summary>
+    public static bool AreFree(ReadOnlySpan<byte> block)
+    {
+        ReadOnlySpan<ulong> words = MemoryMarshal.Cast<byte, ulong>(block);
+        for (int i = 1; i < words.Length; i += 2)
+        {
+            if (words[i] != 0)
+                return false;
         }
         return true;
     }
@@ -200,7 +211,11 @@ internal sealed unsafe class WitnessSlots
     }
 
     /// <summary>Ends the writing: the file is not this process's any more.</summary>
-    public void Detach() => Volatile.Write(ref _blocks, [.. _blocks.Select(static _ => s_nowhere)]);
+    public void Detach()
+    {
+        Volatile.Write(ref _blocks, [.. _blocks.Select(static _ => s_nowhere)]);
+        _views.ForEach(WitnessFile.Retire);
+    }
 
     private byte* At(int slot) => (byte*)Volatile.Read(ref _blocks)[(slot - 1) >> BlockShift] + ((slot - 1) & (PerBlock - 1)) * SlotBytes;
 }
