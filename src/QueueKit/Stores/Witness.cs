@@ -264,13 +264,14 @@ public sealed class Witness : IDisposable
     internal void ComeToRest() => _isAtRest = true;
 
     /// <summary>Adds a block of slots. Writes to the disk, so on no lock.</summary>
+    /// <returns>False if the witness is closed.</returns>
     /// <exception cref="IOException">The disk did not take it; there are as many slots as before.</exception>
-    internal void Grow()
+    internal bool Grow()
     {
         lock (_growth)
         {
             if (Volatile.Read(ref _isClosed) != 0)
-                return;
+                return false;
             // On the disk before it is on record: after a power cut a file that is shorter than it says would be damaged.
             long offset = WitnessLife.PageBytes + (long)Slots.Blocks * WitnessSlots.BlockBytes;
             _file.Write(new byte[WitnessSlots.BlockBytes], offset);
@@ -278,6 +279,7 @@ public sealed class Witness : IDisposable
             MemoryMappedViewAccessor view = _file.Map(offset, WitnessSlots.BlockBytes);
             _life.Blocks++;
             Slots.AddBlock(view, isFree: true);
+            return true;
         }
     }
 
