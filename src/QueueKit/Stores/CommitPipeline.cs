@@ -100,15 +100,21 @@ internal sealed class CommitPipeline : IAsyncDisposable
     /// <summary>Commits what has arrived, then closes the store. What is added later fails.</summary>
     public async ValueTask DisposeAsync()
     {
+        await StopAsync().ConfigureAwait(false);
+        if (!_faulted.Task.IsCompleted)
+            _witness?.ComeToRest();
+        await _store.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Commits what has arrived, and leaves the store to the caller.</summary>
+    public async ValueTask StopAsync()
+    {
         _closing = true;
         if (_thread is not null)
             _signal!.Set();
         else if (Interlocked.Exchange(ref _running, 1) == 0)
             _scheduler.Schedule(_loop);
         await _stopped.Task.ConfigureAwait(false);
-        if (!_faulted.Task.IsCompleted)
-            _witness?.ComeToRest();
-        await _store.DisposeAsync().ConfigureAwait(false);
         _signal?.Dispose();
     }
 

@@ -86,6 +86,9 @@ public sealed class Witness : IDisposable
     /// <summary>Whether <see cref="Deliveries"/> is all there is to know; if not, any message may have been delivered before.</summary>
     internal bool IsComplete { get; }
 
+    /// <summary>Called before each step of <see cref="BeginLife"/>: where a test lets the process end.</summary>
+    internal Action? BeforeStep { get; set; }
+
     /// <summary>The slots that were taken when the witness was opened.</summary>
     internal IReadOnlyList<WitnessedDelivery> Deliveries { get; }
 
@@ -227,14 +230,16 @@ public sealed class Witness : IDisposable
     internal void BeginLife(long lastCommit, long doubtfulThrough, IReadOnlyDictionary<int, WitnessedDelivery> kept)
     {
         // In this order: as long as the run of the machine is the old one the slots are not believed, and the incarnation changes when all else has.
-        _life.DoubtfulThrough = doubtfulThrough;
-        Slots.Open(kept);
-        _written = _life.Written = lastCommit;
-        _flushed = _life.Flushed = Math.Min(_flushed, lastCommit);
-        _life.Untracked = 0;
-        _life.Boot = _boot;
-        _life.IsClean = false;
-        _life.Incarnation = Math.Max(_life.Incarnation + 1, _time.GetUtcNow().UtcTicks);
+        Step(() => _life.DoubtfulThrough = doubtfulThrough);
+        Slots.Open(kept, Step);
+        _flushed = Math.Min(_flushed, lastCommit);
+        _written = lastCommit;
+        Step(() => _life.Flushed = _flushed);
+        Step(() => _life.Written = _written);
+        Step(() => _life.Boot = _boot);
+        Step(() => _life.Untracked = 0);
+        Step(() => _life.IsClean = false);
+        Step(() => _life.Incarnation = Math.Max(_life.Incarnation + 1, _time.GetUtcNow().UtcTicks));
         try
         {
             // A power cut must not find the old life's good order on the disk.
@@ -281,6 +286,12 @@ public sealed class Witness : IDisposable
             Slots.AddBlock(view, isFree: true);
             return true;
         }
+    }
+
+    private void Step(Action write)
+    {
+        BeforeStep?.Invoke();
+        write();
     }
 
     private static Witness? TryOpen(string path, bool storeExists, bool forRepair, TimeProvider time, Guid boot)

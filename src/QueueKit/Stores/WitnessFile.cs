@@ -38,7 +38,7 @@ internal sealed class WitnessFile : IDisposable
     public bool IsWhatThePathLeadsTo(ReadOnlySpan<byte> opening)
     {
         Span<byte> there = stackalloc byte[opening.Length];
-        return ReadBeginning(Path, there) == opening.Length && there.SequenceEqual(opening);
+        return Peek(Path, there) == opening.Length && there.SequenceEqual(opening);
     }
 
     public byte[] ReadAll()
@@ -98,6 +98,26 @@ internal sealed class WitnessFile : IDisposable
         _handle.Dispose();
     }
 
+    /// <summary>Reads the beginning of a file, whoever has it: past .NET's own locks, which would find it taken.</summary>
+    /// <returns>How much there was; negative if it cannot be opened.</returns>
+    public static int Peek(string path, Span<byte> into)
+    {
+        SafeFileHandle handle;
+        if (OperatingSystem.IsWindows())
+            handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        else if (Libc.Open(path, forWriting: false, out int descriptor) == 0)
+            handle = new SafeFileHandle(descriptor, ownsHandle: true);
+        else
+            return -1;
+        using (handle)
+        {
+            int read = 0;
+            while (read < into.Length && RandomAccess.Read(handle, into[read..], read) is > 0 and var more)
+                read += more;
+            return read;
+        }
+    }
+
     private static SafeFileHandle OpenOnUnix(string path)
     {
         int error = Libc.Open(path, forWriting: true, out int descriptor);
@@ -146,29 +166,10 @@ internal sealed class WitnessFile : IDisposable
     private static StoreException InUse(string path)
     {
         Span<byte> sector = stackalloc byte[WitnessOwner.Length];
-        int read = ReadBeginning(path, sector);
+        int read = Peek(path, sector);
         string owner = WitnessOwner.Decode(sector[..Math.Max(0, read)], out _, out _)?.ToString() ?? "a process that has not written its name yet";
         return new StoreException(StoreFault.InUse,
             $"The store '{Witness.StorePathOf(path)}' is in use by {owner}. One broker at a time can have it: close that one, or give this one a store of its own. Nothing was touched.", Witness.StorePathOf(path));
-    }
-
-    // Past .NET's own locks, which would find the file taken.
-    private static int ReadBeginning(string path, Span<byte> into)
-    {
-        SafeFileHandle handle;
-        if (OperatingSystem.IsWindows())
-            handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-        else if (Libc.Open(path, forWriting: false, out int descriptor) == 0)
-            handle = new SafeFileHandle(descriptor, ownsHandle: true);
-        else
-            return -1;
-        using (handle)
-        {
-            int read = 0;
-            while (read < into.Length && RandomAccess.Read(handle, into[read..], read) is > 0 and var more)
-                read += more;
-            return read;
-        }
     }
 
     private static void ThrowIf(int error)

@@ -132,18 +132,22 @@ internal sealed unsafe class WitnessSlots
     }
 
     /// <summary>Begins with what is to be kept, each as seen; every other slot is free.</summary>
-    public void Open(IReadOnlyDictionary<int, WitnessedDelivery> kept)
+    /// <param name="kept">What is to be kept, by slot.</param>
+    /// <param name="step">Does what it is given; each is a step after which the process may end.</param>
+    public void Open(IReadOnlyDictionary<int, WitnessedDelivery> kept, Action<Action> step)
     {
         var magazine = new SlotMagazine();
         // Counted down, so that the lowest slots are taken first: they lie close together.
         for (int slot = _blocks.Length * PerBlock; slot > 0; slot--)
         {
+            int number = slot;
             if (kept.TryGetValue(slot, out WitnessedDelivery delivery))
             {
-                Set(slot, Word(delivery.Queue, delivery.Sequence, SlotState.Seen, delivery.IsSuspect, delivery.Band));
+                step(() => Set(number, Word(delivery.Queue, delivery.Sequence, SlotState.Seen, delivery.IsSuspect, delivery.Band)));
                 continue;
             }
-            Set(slot, 0);
+            if (*(ulong*)(At(slot) + 8) != 0)
+                step(() => Set(number, 0));
             magazine.Push(slot);
             if (magazine.IsFull)
             {
