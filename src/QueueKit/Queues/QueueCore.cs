@@ -378,7 +378,7 @@ internal sealed class QueueCore
             return;
         }
         _books.Leaving.Add(message.Size);
-        aftermath.Condemn(message, Obituary(message, decision.Reason, settlement, moment), slot: slot);
+        aftermath.Condemn(message, Obituary(message, decision.Reason, settlement, moment), slot);
     }
 
     /// <summary>Counts a delivery that ends without an ack, in the books and in its message's history, and decides; moves nothing.</summary>
