@@ -218,6 +218,8 @@ public sealed class MessageBroker : IAsyncDisposable
         }
         catch
         {
+            if (_context.Pipeline is { } pipeline)
+                await pipeline.StopAsync().ConfigureAwait(false);
             await store.DisposeAsync().ConfigureAwait(false);
             _context.Timer.Dispose();
             throw;

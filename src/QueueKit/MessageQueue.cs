@@ -78,6 +78,7 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
         ArgumentOutOfRangeException.ThrowIfLessThan(maxWait, TimeSpan.Zero);
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<IReadOnlyList<Delivery>>(ct);
+        Conductor.Upkeep.MakeRoomForDeliveries(maxMessages);
         InFlightDelivery[] taken = Conductor.TakeMany(null, maxMessages);
         // A durable queue may have to read what comes next.
         return taken.Length > 0 || (maxWait == TimeSpan.Zero && !Conductor.IsDurable)

@@ -53,6 +53,21 @@ internal sealed partial class BrokerLog(ILoggerFactory? factory)
     [LoggerMessage(24, LogLevel.Error, "The backlog of queue '{Queue}' cannot be read on; it delivers what is loaded and nothing behind that: {Error}")]
     public partial void BacklogUnreadable(string queue, string error);
 
+    [LoggerMessage(40, LogLevel.Warning, "'{Witness}' is missing beside a store that exists. Whether the store is complete nobody can tell, and every message in it counts as maybe delivered before")]
+    public partial void WitnessMissing(string witness);
+
+    [LoggerMessage(41, LogLevel.Warning, "The store '{Store}' was not closed before the machine stopped, or more was delivered than its witness could hold: every message found in it counts as maybe delivered before, and none is blamed")]
+    public partial void DeliveriesUnknown(string store);
+
+    [LoggerMessage(42, LogLevel.Warning, "{Deliveries} messages come back marked as redelivered: consumers had them when the store was last open. {Suspects} of them were being handled when the process ended, and are handled one at a time")]
+    public partial void DeliveriesFound(int deliveries, int suspects);
+
+    [LoggerMessage(43, LogLevel.Error, "The process ended while message {Sequence} of queue '{Queue}' was being handled, and no other message can be the reason: that was its failed attempt {Attempts}")]
+    public partial void ProcessEndedIn(string queue, long sequence, int attempts);
+
+    [LoggerMessage(44, LogLevel.Error, "'{Witness}' cannot grow: {Error} Deliveries beyond its size are not on record; should the process end now, every message counts as maybe delivered before")]
+    public partial void WitnessCannotGrow(string witness, string error);
+
     [LoggerMessage(30, LogLevel.Critical, "The store has stopped; durable queues neither take nor deliver until the broker is opened again: {Error}")]
     public partial void StoreStopped(string error);
 }

@@ -29,13 +29,14 @@ internal ref struct Aftermath
 
     public void Evict(PendingSend? newcomer, Victims? victims) => (Evictions ??= []).Add(new Eviction(newcomer, victims));
 
-    public void Condemn(in QueuedMessage message, DeadLetterInfo info) => (Condemned ??= []).Add(new CondemnedMessage(message, info));
+    public void Condemn(in QueuedMessage message, DeadLetterInfo info, int slot) => (Condemned ??= []).Add(new CondemnedMessage(message, info, slot));
 }
 
 /// <summary>A message on its way to the dead-letter queue.</summary>
 /// <param name="Message">The message, as it stood in its queue.</param>
 /// <param name="Info">Why.</param>
-internal readonly record struct CondemnedMessage(QueuedMessage Message, DeadLetterInfo Info);
+/// <param name="Slot">Of its delivery, in the witness; 0 for none.</param>
+internal readonly record struct CondemnedMessage(QueuedMessage Message, DeadLetterInfo Info, int Slot = 0);
 
 /// <summary>A step under a queue's lock: it may not block, throw or call user code; what follows goes into the aftermath.</summary>
 internal delegate void QueueStep<T>(QueueCore core, T argument, in Moment moment, ref Aftermath aftermath) where T : allows ref struct;

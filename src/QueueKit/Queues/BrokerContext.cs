@@ -17,6 +17,7 @@ internal sealed class BrokerContext
         Log = new BrokerLog(options.LoggerFactory);
         MaxMessageBytes = options.MaxMessageBytes;
         DeadLetters = new DeadLetters(this);
+        Ward = new SuspectWard(this);
     }
 
     public MessageBrokerOptions Options { get; }
@@ -36,6 +37,12 @@ internal sealed class BrokerContext
 
     /// <summary>Null where the broker has no store.</summary>
     public CommitPipeline? Pipeline { get; set; }
+
+    /// <summary>The store's; null where it has none.</summary>
+    public Witness? Witness => Pipeline?.Witness;
+
+    /// <summary>Where one suspect at a time is.</summary>
+    public SuspectWard Ward { get; }
 
     public int MaxMessageBytes { get; set; }
 

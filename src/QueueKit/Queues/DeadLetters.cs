@@ -79,6 +79,8 @@ internal sealed class DeadLetters(BrokerContext broker)
         string description = reason switch
         {
             DeadLetterReasons.Rejected => settlement.Reason ?? "rejected",
+            DeadLetterReasons.AttemptsExhausted when message.History is { Deaths: > 0 and var deaths } =>
+                $"{attempts} of {maxAttempts} attempts failed, and {(deaths == attempts ? "each" : $"{deaths} of them")} ended the process",
             DeadLetterReasons.AttemptsExhausted => $"{attempts} of {maxAttempts} attempts failed",
             _ => "dropped as the oldest to make room",
         };

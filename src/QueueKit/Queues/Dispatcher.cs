@@ -12,7 +12,13 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
 
     public LaneScheduler Ready { get; } = new();
 
+    /// <summary>Ready too, but handed out one at a time in the whole broker; before all others.</summary>
+    public Suspects Suspects { get; } = new(conductor);
+
     public InFlightTable InFlight { get; } = new();
+
+    /// <summary>The deliveries in the store's witness; null where there is none.</summary>
+    public DeliverySlots? Slots { get; } = conductor.IsDurable && conductor.Broker.Witness is { } witness ? new DeliverySlots(witness, conductor.Id) : null;
 
     public ConsumerRing Consumers { get; } = new();
 
@@ -23,7 +29,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     public bool IsPaused { get; set; }
 
     /// <summary>Whether a receive could have a message at once.</summary>
-    public bool CanDeliver => !Ready.IsEmpty && !IsPaused;
+    public bool CanDeliver => (!Ready.IsEmpty || Suspects.CanDeliver) && !IsPaused;
 
     /// <summary>What is set aside: in the table, but ready to everybody else.</summary>
     public IEnumerable<InFlightDelivery> SetAside()
@@ -145,10 +151,15 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     }
 
     /// <summary>How many messages could be taken at most, for the size of an array.</summary>
-    public int CountUpTo(int max) => (int)Math.Min(max, Ready.Count + (_mayHaveSetAside ? max : 0));
+    public int CountUpTo(int max) => (int)Math.Min(max, Ready.Count + (Suspects.IsEmpty ? 0 : 1) + (_mayHaveSetAside ? max : 0));
 
     public void PlaceReturned(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
     {
+        if (message.History is { IsSuspect: true })
+        {
+            Suspects.Add(message);
+            return;
+        }
         // It may go before what is set aside.
         TakeBackSetAside();
         if (Consumers.IsEmpty || IsPaused || Ready.HasPaged || !Ready.IsEmpty)
@@ -177,12 +188,15 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
         {
             Consumers.Served(receive);
             EndLook(receive);
+            // What is deleted before it is handled cannot end the process twice.
+            if (message.History is { IsSuspect: true })
+                Suspects.Leave(message.Sequence);
             // The deletion first, then the hand-over: the receive waits for the commit, and no token withdraws it any more.
             CountDelivery(message);
             books.Leaving.Add(message.Size);
             receive.Complete(null);
             var delivery = new InFlightDelivery(message, consumer.Identity, LeaseState.Settled, moment.Now);
-            aftermath.Commits.Add(PendingSettle.Rent(conductor, conductor.FlushLevel, message, Departure.HandedOver).For(delivery, receive));
+            aftermath.Commits.Add(PendingSettle.Rent(conductor, conductor.FlushLevel, message, Departure.HandedOver, slot: message.History?.Slot ?? 0).For(delivery, receive));
             return;
         }
         // The credit it takes decides whether its consumer stays in the ring.
@@ -204,6 +218,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
         if (consumer.CountsUnsettled)
             consumer.Unsettled++;
         var delivery = new InFlightDelivery(message, consumer.Identity, state, moment.Now);
+        Slots?.Take(delivery);
         InFlight.Add(delivery, moment.Now + LeaseOf(consumer), consumer.HasPlainLease);
         return delivery;
     }
@@ -213,6 +228,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     {
         CountDelivery(message);
         var delivery = new InFlightDelivery(message, consumer, state, now);
+        Slots?.Take(delivery);
         InFlight.Add(delivery, deadline, consumer.HasPlainLease);
         return delivery;
     }
@@ -275,6 +291,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     {
         if (!offered.TryMove(LeaseState.Offered, LeaseState.Lost))
             return false;
+        Slots?.PutBack(offered);
         TakeFromConsumer(offered);
         books.Counts.Delivered--;
         if (offered.IsRedelivered)
@@ -307,7 +324,8 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
         }
     }
 
-    private bool TryTakeNext(out QueuedMessage message) => Ready.TryTake(out message) || (_mayHaveSetAside && TryTakeBack(out message));
+    private bool TryTakeNext(out QueuedMessage message) =>
+        (!Suspects.IsEmpty && Suspects.TryTake(out message)) || Ready.TryTake(out message) || (_mayHaveSetAside && TryTakeBack(out message));
 
     private void CountDelivery(in QueuedMessage message)
     {
@@ -319,6 +337,10 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     public void TakeFromConsumer(InFlightDelivery delivery)
     {
         InFlight.Remove(delivery);
+        if (delivery.History is { IsSuspect: true })
+            Suspects.Leave(delivery.Sequence);
+        if (delivery.Slot != 0)
+            Slots!.Settle(delivery);
         Consumer consumer = delivery.Consumer;
         if (delivery.IsCounted)
         {
@@ -358,6 +380,9 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
             {
                 if (delivery.ExtrasIfAny is { } extras)
                     aftermath.Wakes.Add(extras);
+                // What somebody had stays on record: as seen, for whoever opens the store next.
+                if (state == LeaseState.Offered || conductor.Deletion is not null)
+                    Slots?.PutBack(delivery);
                 TakeFromConsumer(delivery);
                 Ready.Insert(delivery.Queued.AsDelivered());
             }

@@ -117,6 +117,9 @@ internal sealed class InFlightDelivery : Delivery
     /// <summary>Whether <see cref="Deadline"/> counts from a time before the lease began, so that it is looked at once more when it comes.</summary>
     internal bool HasEarlyDeadline { get; set; }
 
+    /// <summary>Its slot in the witness; 0 for none. Given before anybody else sees the delivery.</summary>
+    internal int Slot { get; set; }
+
     /// <summary>Whether the hand of its receiver books its ack; otherwise the ack stack does.</summary>
     internal bool IsInHand { get => _isInHand; set => _isInHand = value; }
 
@@ -174,7 +177,11 @@ internal sealed class InFlightDelivery : Delivery
             return _state != LeaseState.Lost;
         StartedAt = now;
         HasEarlyDeadline = true;
-        return TryMove(LeaseState.Offered, LeaseState.Held);
+        if (!TryMove(LeaseState.Offered, LeaseState.Held))
+            return false;
+        if (Slot != 0)
+            DeliverySlots.Start(this);
+        return true;
     }
 
     /// <summary>The transaction's own: under the queue's lock nobody else moves a frozen or committing delivery.</summary>

@@ -10,6 +10,9 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     private readonly List<WaitingMessage> _messages = [];
     // Failed attempts at messages that have not been read yet, by number.
     private Dictionary<long, AttemptsRecord> _attempts = [];
+    // Messages that consumers had in an earlier life of the store and that have not been read yet, by number.
+    private Dictionary<long, WitnessedDelivery> _seen = [];
+    private long _doubtfulThrough;
     private LanePage _asked;
     // What was asked for is being deleted: when it comes it is thrown away.
     private bool _isStale;
@@ -21,8 +24,13 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     /// <summary>Why the backlog cannot be read on; null while it can. Guarded by the queue's lock.</summary>
     public StoreException? Fault { get; private set; }
 
-    /// <summary>Takes the failed attempts that the store knows of; while the queue is opened.</summary>
-    public void Recover(Dictionary<long, AttemptsRecord> attempts) => _attempts = attempts;
+    /// <summary>Takes the failed attempts that the store knows of, and what its witness knows of earlier deliveries; while the queue is opened.</summary>
+    public void Recover(Dictionary<long, AttemptsRecord> attempts, Dictionary<long, WitnessedDelivery> seen, long doubtfulThrough)
+    {
+        _attempts = attempts;
+        _seen = seen;
+        _doubtfulThrough = doubtfulThrough;
+    }
 
     /// <summary>Makes a queued message of a stored one, with its failed attempts.</summary>
     /// <returns>The message, and when it is due; 0 for at once.</returns>
@@ -30,11 +38,16 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     {
         DecodedMessage decoded = MessageRecord.Decode(record);
         bool hasFailed = _attempts.TryGetValue(record.Key.Sequence, out AttemptsRecord attempt);
+        bool wasSeen = _seen.TryGetValue(record.Key.Sequence, out WitnessedDelivery seen);
+        bool wasDelivered = hasFailed || wasSeen || record.Key.Sequence <= _doubtfulThrough;
         long scheduled = record.Key.Kind == StoreKind.Parked ? record.Key.Order : 0;
-        MessageHistory? history = !hasFailed && scheduled == 0 && decoded.DeadLetter is null ? null : new MessageHistory
+        MessageHistory? history = !wasDelivered && scheduled == 0 && decoded.DeadLetter is null ? null : new MessageHistory
         {
-            Delivered = hasFailed,
+            Delivered = wasDelivered,
+            IsSuspect = seen.IsSuspect,
+            Slot = seen.Slot,
             FailedAttempts = attempt.FailedAttempts,
+            Deaths = attempt.Deaths,
             LastError = attempt.LastError,
             IsStored = hasFailed,
             ScheduledTicks = scheduled,
@@ -124,6 +137,7 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
         foreach (WaitingMessage waiting in _messages)
         {
             _attempts.Remove(waiting.Message.Sequence);
+            _seen.Remove(waiting.Message.Sequence);
             core.Load(_asked.Band, waiting, moment, ref aftermath);
         }
         long cursor = hasMore || fault is not null

@@ -1,3 +1,5 @@
+using QueueKit.Stores;
+
 namespace QueueKit.Queues;
 
 /// <summary>What has happened to a message that is not fresh any more. Changed only by whoever holds the message, under the queue's lock.</summary>
@@ -8,6 +10,15 @@ internal sealed class MessageHistory
 
     /// <summary>Attempts that started and failed.</summary>
     public int FailedAttempts { get; set; }
+
+    /// <summary>Attempts that ended with the process while no other message could have ended it; failed ones too.</summary>
+    public int Deaths { get; set; }
+
+    /// <summary>Whether a consumer had it when the process ended, and it may be the reason: until a delivery of it has come to an end, it is handed out while no other suspect is.</summary>
+    public bool IsSuspect { get; set; }
+
+    /// <summary>The witness's slot of a message that nobody has now but somebody had in an earlier life of the store; 0 for none. A delivery takes it over.</summary>
+    public int Slot { get; set; }
 
     /// <summary>Releases since the last attempt that failed: what the pause for endless releases goes by.</summary>
     public int Releases { get; set; }
@@ -24,11 +35,33 @@ internal sealed class MessageHistory
     /// <summary>Whether the store has, or is about to get, a record of the attempts, which must go with the message.</summary>
     public bool IsStored { get; set; }
 
+    /// <summary>Takes over what the end of a process has added.</summary>
+    public void Charge(in AttemptsRecord record)
+    {
+        Delivered = IsStored = true;
+        FailedAttempts = record.FailedAttempts;
+        Deaths = record.Deaths;
+        LastError = record.LastError;
+    }
+
+    /// <summary>Takes the slot over.</summary>
+    public int TakeSlot()
+    {
+        int slot = Slot;
+        Slot = 0;
+        return slot;
+    }
+
+    /// <summary>What a store keeps of it.</summary>
+    public AttemptsRecord ToRecord(long dueTicks) => new(FailedAttempts, dueTicks, LastError, Deaths);
+
     public MessageHistory Copy() => (MessageHistory)MemberwiseClone();
 
     /// <summary>Counts a delivery that ended without an ack.</summary>
     public void Count(DeliveryEnd end, Exception? error)
     {
+        // Its consumer has come to an end with it, and the process lives.
+        IsSuspect &= end == DeliveryEnd.TakenBack;
         switch (end)
         {
             case DeliveryEnd.Failed:

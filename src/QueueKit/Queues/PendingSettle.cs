@@ -32,6 +32,9 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
 
     public Departure Departure { get; private set; }
 
+    /// <summary>The witness's slot that is free when this is committed; 0 for none.</summary>
+    public int Slot { get; private set; }
+
     /// <summary>Of an at-most-once delivery: it, and who waits for it.</summary>
     public InFlightDelivery? Delivery { get; private set; }
 
@@ -42,7 +45,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
 
     public ValueTask<SettleResult> AsValueTask => new(this, _core.Version);
 
-    public static PendingSettle Rent(QueueConductor queue, FlushLevel level, in QueuedMessage message, Departure departure, bool isAwaited = false)
+    public static PendingSettle Rent(QueueConductor queue, FlushLevel level, in QueuedMessage message, Departure departure, bool isAwaited = false, int slot = 0)
     {
         PendingSettle settle = Spare();
         settle._queue = queue;
@@ -50,6 +53,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
         settle.Message = message;
         settle.Departure = departure;
         settle._isAwaited = isAwaited;
+        settle.Slot = slot;
         return settle;
     }
 

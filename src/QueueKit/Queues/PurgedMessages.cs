@@ -11,9 +11,9 @@ internal sealed class PurgedMessages
         _core = core;
         Dispatcher dispatcher = core.Dispatcher;
         dispatcher.TakeBackSetAside();
-        Loaded = new List<WaitingMessage>((int)Math.Min(int.MaxValue, dispatcher.Ready.Count + core.Delayed.Count));
+        Loaded = new List<WaitingMessage>((int)Math.Min(int.MaxValue, dispatcher.Suspects.Count + dispatcher.Ready.Count + core.Delayed.Count));
         long dueTicks = 0;
-        while (dispatcher.Ready.TryTakeLoaded(out QueuedMessage message) || core.Delayed.TryTakeFirst(out message, out dueTicks))
+        while (dispatcher.Suspects.TryTakeAny(out QueuedMessage message) || dispatcher.Ready.TryTakeLoaded(out message) || core.Delayed.TryTakeFirst(out message, out dueTicks))
         {
             core.Books.Leaving.Add(message.Size);
             Loaded.Add(new WaitingMessage(message, dueTicks));

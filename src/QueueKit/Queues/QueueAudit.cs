@@ -13,7 +13,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
         Tally prepaid = books.Gate.Prepaid.Out;
         Tally setAside = default;
         long redelivered = 0;
-        long? readySince = dispatcher.Ready.OldestEnqueuedAt();
+        long? readySince = dispatcher.Suspects.OldestEnqueuedAt(dispatcher.Ready.OldestEnqueuedAt());
         foreach (InFlightDelivery delivery in dispatcher.SetAside())
         {
             setAside.Add(delivery.Size);
@@ -66,7 +66,11 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
     private Tally CountOf(MessageState state) => state switch
     {
         MessageState.Storing => books.Storing,
-        MessageState.Ready => new Tally { Messages = dispatcher.Ready.Count + dispatcher.Ready.Paged.Messages, Bytes = dispatcher.Ready.Bytes + dispatcher.Ready.Paged.Bytes },
+        MessageState.Ready => new Tally
+        {
+            Messages = dispatcher.Ready.Count + dispatcher.Ready.Paged.Messages + dispatcher.Suspects.Count,
+            Bytes = dispatcher.Ready.Bytes + dispatcher.Ready.Paged.Bytes + dispatcher.Suspects.Bytes,
+        },
         MessageState.Delayed => new Tally { Messages = delayed.Count, Bytes = delayed.Bytes },
         MessageState.InFlight => new Tally { Messages = dispatcher.InFlight.Count, Bytes = dispatcher.InFlight.Bytes },
         _ => books.Leaving,

@@ -3,6 +3,11 @@ namespace QueueKit.Queues;
 /// <summary>The books of a queue: what its gate counts, what has happened, and the states that nothing but a commit's work holds.</summary>
 internal sealed class QueueBooks
 {
+    // Drops with shorter pauses between them are one burst, logged once.
+    private static readonly TimeSpan s_dropPause = TimeSpan.FromSeconds(10);
+
+    private long _lastDropAt = long.MinValue / 2;
+
     // Fields, not properties: counted in place.
     public QueueCounters Counts;
 
@@ -13,6 +18,14 @@ internal sealed class QueueBooks
     public Tally Leaving;
 
     public OverflowGate Gate { get; } = new();
+
+    /// <summary>Something is dropped. Returns whether a burst of drops has begun with it.</summary>
+    public bool NoteDrop(in Moment moment)
+    {
+        bool began = moment.Now - _lastDropAt > s_dropPause.Ticks;
+        _lastDropAt = moment.Now;
+        return began;
+    }
 
     /// <summary>A send is stored, or is not. One that was admitted without the lock is booked as accepted only now.</summary>
     public void EndStoring(PendingSend send)

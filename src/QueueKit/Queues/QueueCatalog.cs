@@ -101,6 +101,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
                 throw new StoreException(StoreFault.Unreadable, $"The store has commit {commit.Number} but not commit {lastCommit.Number + 1}: confirmed commits are missing. Restore the store from a backup, or repair it. Nothing was changed.");
             lastCommit = commit;
         }
+        var recovery = new CrashRecovery(broker, store.Witness, lastCommit, meta.GetValueOrDefault(CrashRecovery.JudgedKey));
         broker.Store = store;
         broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit, counters);
 
@@ -111,22 +112,32 @@ internal sealed class QueueCatalog(BrokerContext broker)
         {
             (string name, QueueOptions options) = QueueRecord.Decode(record);
             var queue = new QueueConductor(broker, name, record.Key.Queue, options);
-            await RecoverMessagesAsync(store, queue, counters, lastCommit.LastSequence, ct).ConfigureAwait(false);
+            await RecoverMessagesAsync(store, queue, recovery, counters, lastCommit.LastSequence, ct).ConfigureAwait(false);
             yield return queue;
         }
+        await recovery.ConcludeAsync().ConfigureAwait(false);
     }
 
     // The messages of the lanes are counted and not read: they come when it is their turn.
-    private async Task RecoverMessagesAsync(IMessageStore store, QueueConductor queue, LaneCounters counters, long lastSequence, CancellationToken ct)
+    private async Task RecoverMessagesAsync(IMessageStore store, QueueConductor queue, CrashRecovery recovery, LaneCounters counters, long lastSequence, CancellationToken ct)
     {
         var attempts = new Dictionary<long, AttemptsRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Attempts, queue.Id), StoreKey.After(StoreKind.Attempts, queue.Id), ct).ConfigureAwait(false))
             attempts.Add(record.Key.Sequence, AttemptsRecord.Decode(record));
-        LanePages pages = queue.Upkeep.Recover(attempts);
+        Dictionary<long, WitnessedDelivery> seen = recovery.SeenOf(queue.Id);
+        var seenAndScheduled = new Dictionary<long, MessageHistory>();
+        LanePages pages = queue.Upkeep.Pages;
+        pages.Recover(attempts, seen, recovery.DoubtfulThrough);
         long now = broker.Clock.Now;
         // What is due already is delayed for no time: the first look at the clock makes it ready.
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Parked, queue.Id), StoreKey.After(StoreKind.Parked, queue.Id), ct).ConfigureAwait(false))
-            queue.Upkeep.Recover(pages.Restore(record, now));
+        {
+            WaitingMessage waiting = pages.Restore(record, now);
+            if (seen.ContainsKey(waiting.Message.Sequence))
+                seenAndScheduled.Add(waiting.Message.Sequence, waiting.Message.History!);
+            queue.Upkeep.Recover(waiting);
+        }
+        recovery.LookFor(store, queue, seen, attempts, seenAndScheduled);
         foreach ((byte band, LaneCount count) in counters.LanesOf(queue.Id))
             queue.Upkeep.Recover(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
     }

@@ -42,6 +42,7 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
                     break;
                 case PendingSettle settle:
                     core.Departed(settle.Departure, settle.Message.Size);
+                    core.Dispatcher.Slots?.Free(settle.Slot);
                     if (settle.Receive is { } receive)
                     {
                         receive.Complete(settle.Delivery);
@@ -77,7 +78,10 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
         queue.Step((settle, reason, told: queue.Broker.Tell(reason)), static (core, x, in moment, ref aftermath) =>
         {
             if (x.reason.Fault == StoreFault.Refused)
+            {
+                core.Dispatcher.Slots?.Free(x.settle.Slot);
                 core.Stay(x.settle.Message, moment, ref aftermath, x.settle.Receive is null ? default : QueueCore.RefusalPause);
+            }
             if (x.settle.Receive is { } receive)
             {
                 receive.Complete(null, x.told);

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using QueueKit.Stores;
 
 namespace QueueKit.Queues;
 
@@ -16,16 +15,12 @@ internal sealed class QueueCore
     /// <summary>How long a message whose move to the dead-letter queue, or whose at-most-once deletion, the store refused waits for the next try.</summary>
     public static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(1);
 
-    // Drops with shorter pauses between them are one burst, logged once.
-    private static readonly TimeSpan s_dropPause = TimeSpan.FromSeconds(10);
-
     private readonly QueueConductor _conductor;
     private readonly QueueBooks _books = new();
     private readonly DelayedMessages _delayed = new();
     private readonly bool _isDeadLetterQueue;
     private long _lastSequence;
     private long _maxLeaseTicks;
-    private long _lastDropAt = long.MinValue / 2;
 
     public QueueCore(QueueConductor conductor, QueueOptions options)
     {
@@ -83,7 +78,7 @@ internal sealed class QueueCore
             Dispatcher.TakeBackSetAside();
         GateVerdict verdict = Gate.Judge(messages, bytes, mayWait, Dispatcher.Ready.Count, Dispatcher.Ready.Bytes);
         if (verdict is GateVerdict.Evict or GateVerdict.Drop)
-            NoteDrop(moment, ref aftermath);
+            aftermath.DropsBegan |= _books.NoteDrop(moment);
         if (verdict == GateVerdict.Evict)
         {
             victims = Evict(messages, bytes, mayBeUndone, ref aftermath);
@@ -261,6 +256,8 @@ internal sealed class QueueCore
         Dispatcher.Ready.Unpage(band, waiting.Message.Size);
         if (waiting.DueTicks > moment.Utc.UtcTicks)
             _delayed.Add(waiting.Message, waiting.DueTicks);
+        else if (waiting.Message.History is { IsSuspect: true } or { Deaths: > 0 })
+            Readmit(waiting.Message, moment, ref aftermath);
         else
             Dispatcher.Ready.AppendLoaded(waiting.Message);
     }
@@ -278,7 +275,7 @@ internal sealed class QueueCore
     public void Ack(InFlightDelivery delivery, bool awaited, ref Aftermath aftermath, out PendingSettle? pending)
     {
         Dispatcher.TakeFromConsumer(delivery);
-        pending = Depart(delivery.Queued, Departure.Acked, awaited, ref aftermath);
+        pending = Depart(delivery.Queued, Departure.Acked, awaited, ref aftermath, delivery.Slot);
     }
 
     /// <summary>Takes a delivery that a transaction settles out of the table; the message is leaving until the commit.</summary>
@@ -295,6 +292,7 @@ internal sealed class QueueCore
         Counts.Nacked -= end == DeliveryEnd.Failed ? 1 : 0;
         Counts.Released -= end == DeliveryEnd.Released ? 1 : 0;
         delivery.Unsettle();
+        Dispatcher.Slots?.Restart(delivery);
         if (delivery.IsCounted)
         {
             delivery.Consumer.Unsettled++;
@@ -362,19 +360,25 @@ internal sealed class QueueCore
     {
         Dispatcher.TakeFromConsumer(delivery);
         RedeliveryDecision decision = Decide(delivery, end, settlement, out QueuedMessage message);
-        switch (decision.Fate)
+        if (decision.Fate != Fate.Redeliver)
         {
-            case Fate.Redeliver:
-                Redeliver(message, decision.Delay, end, moment, ref aftermath);
-                break;
-            case Fate.DeadLetter:
-                _books.Leaving.Add(message.Size);
-                aftermath.Condemn(message, Obituary(message, decision.Reason, settlement, moment));
-                break;
-            default:
-                Depart(message, Departure.Discarded, awaited: false, ref aftermath);
-                break;
+            GiveUp(message, decision, settlement, delivery.Slot, moment, ref aftermath);
+            return;
         }
+        Dispatcher.Slots?.PutBack(delivery);
+        Redeliver(message, decision.Delay, end, moment, ref aftermath);
+    }
+
+    /// <summary>Dead-letters or discards a message that nobody has.</summary>
+    public void GiveUp(in QueuedMessage message, RedeliveryDecision decision, Settlement settlement, int slot, in Moment moment, ref Aftermath aftermath)
+    {
+        if (decision.Fate == Fate.Discard)
+        {
+            Depart(message, Departure.Discarded, awaited: false, ref aftermath, slot);
+            return;
+        }
+        _books.Leaving.Add(message.Size);
+        aftermath.Condemn(message, Obituary(message, decision.Reason, settlement, moment), slot);
     }
 
     /// <summary>Counts a delivery that ends without an ack, in the books and in its message's history, and decides; moves nothing.</summary>
@@ -390,9 +394,15 @@ internal sealed class QueueCore
         MessageHistory history = message.History!;
         history.Count(end, settlement.Error);
         Counts.Count(end);
+        return Decide(message, end, settlement.Delay);
+    }
+
+    /// <summary>Decides by a message's history alone.</summary>
+    public RedeliveryDecision Decide(in QueuedMessage message, DeliveryEnd end, TimeSpan? delay = null)
+    {
         // A dead letter that its queue would have to discard has come to the end of the line, whatever that queue is called.
-        bool isEndOfTheLine = _isDeadLetterQueue || (history.DeadLetter is not null && Options.DeadLetterOn == DeadLetterReasons.None);
-        return RedeliveryPolicy.Decide(Options, isEndOfTheLine, end, settlement.Delay, history, message.Sequence);
+        bool isEndOfTheLine = _isDeadLetterQueue || (message.History!.DeadLetter is not null && Options.DeadLetterOn == DeadLetterReasons.None);
+        return RedeliveryPolicy.Decide(Options, isEndOfTheLine, end, delay, message.History!, message.Sequence);
     }
 
     /// <summary>Why a message is given up, for whoever reads its dead letter.</summary>
@@ -407,7 +417,7 @@ internal sealed class QueueCore
         {
             MessageHistory history = message.History!;
             history.IsStored = true;
-            aftermath.Commits.Add(new AttemptWrite(_conductor, _conductor.FlushLevel, message.Sequence, new AttemptsRecord(history.FailedAttempts, dueTicks, history.LastError)));
+            aftermath.Commits.Add(new AttemptWrite(_conductor, _conductor.FlushLevel, message.Sequence, history.ToRecord(dueTicks)));
         }
         if (dueTicks != 0)
             _delayed.Add(message, dueTicks);
@@ -472,6 +482,15 @@ internal sealed class QueueCore
     public void MakeDue(long utcTicks, in Moment moment, ref Aftermath aftermath)
     {
         while (_delayed.TryTakeDue(utcTicks, out QueuedMessage message))
+            Readmit(message, moment, ref aftermath);
+    }
+
+    // What has ended the process as often as it may is not tried again.
+    private void Readmit(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
+    {
+        if (message.History is { Deaths: > 0 } history && Decide(message, DeliveryEnd.Failed) is { Fate: not Fate.Redeliver } decision)
+            GiveUp(message, decision, default, history.TakeSlot(), moment, ref aftermath);
+        else
             Dispatcher.PlaceReturned(message, moment, ref aftermath);
     }
 
@@ -532,7 +551,7 @@ internal sealed class QueueCore
             Dispatcher.PlaceReturned(message, moment, ref aftermath);
     }
 
-    private PendingSettle? Depart(in QueuedMessage message, Departure departure, bool awaited, ref Aftermath aftermath)
+    private PendingSettle? Depart(in QueuedMessage message, Departure departure, bool awaited, ref Aftermath aftermath, int slot)
     {
         if (!_conductor.IsDurable)
         {
@@ -544,7 +563,7 @@ internal sealed class QueueCore
             return null;
         }
         _books.Leaving.Add(message.Size);
-        PendingSettle settle = PendingSettle.Rent(_conductor, _conductor.FlushLevel, message, departure, awaited);
+        PendingSettle settle = PendingSettle.Rent(_conductor, _conductor.FlushLevel, message, departure, awaited, slot);
         aftermath.Commits.Add(settle);
         return settle;
     }
@@ -567,11 +586,5 @@ internal sealed class QueueCore
         // The newcomers of a transient queue wait for no commit, not even for that of the dead letters.
         aftermath.Evict(null, victims);
         return null;
-    }
-
-    private void NoteDrop(in Moment moment, ref Aftermath aftermath)
-    {
-        aftermath.DropsBegan |= moment.Now - _lastDropAt > s_dropPause.Ticks;
-        _lastDropAt = moment.Now;
     }
 }

@@ -12,16 +12,15 @@ internal sealed class QueueUpkeep(QueueConductor queue)
     /// <summary>Puts a delayed message found in the store in its place.</summary>
     public void Recover(WaitingMessage waiting) => queue.Step(waiting, static (core, waiting, in _, ref _) => core.Recover(waiting));
 
-    /// <summary>Takes the failed attempts that the store knows of, and gives what makes messages of stored records.</summary>
-    public LanePages Recover(Dictionary<long, AttemptsRecord> attempts)
+    /// <summary>What makes messages of stored records.</summary>
+    public LanePages Pages
     {
-        LanePages? pages = null;
-        queue.Step((attempts, set: (Action<LanePages>)(own => pages = own)), static (core, x, in _, ref _) =>
+        get
         {
-            core.Pages!.Recover(x.attempts);
-            x.set(core.Pages);
-        });
-        return pages!;
+            var pages = new LanePages[1];
+            queue.Step(pages, static (core, pages, in _, ref _) => pages[0] = core.Pages!);
+            return pages[0];
+        }
     }
 
     /// <summary>Looks at the clock for the first time, after recovery.</summary>
@@ -30,6 +29,19 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         LanePages? pages = null;
         queue.Step((Action<LanePages?>)(own => pages = own), static (core, set, in _, ref _) => set(core.Options.Overflow == OverflowPolicy.DropOldest ? core.Pages : null));
         pages?.ReadFirst();
+    }
+
+    /// <summary>Whoever waits may be served now, though nothing in this queue has changed.</summary>
+    public void Look() => queue.Step(0, static (_, _, in _, ref _) => { });
+
+    /// <summary>Sees to it that so many deliveries find slots in the witness, which cannot grow under a lock.</summary>
+    public void MakeRoomForDeliveries(int count)
+    {
+        if (!queue.IsDurable || queue.Broker.Witness is not { } witness || count <= witness.Slots.Free)
+            return;
+        int[] wanted = [count];
+        queue.Step(wanted, static (core, wanted, in _, ref _) => wanted[0] = core.Dispatcher.CountUpTo(wanted[0]));
+        while (witness.Slots.Free < wanted[0] && WitnessGrowth.TryGrow(witness, queue.Log)) { }
     }
 
     /// <summary>Makes options effective.</summary>

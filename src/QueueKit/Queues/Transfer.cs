@@ -110,7 +110,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
             if (exit.Kind != ExitKind.Returned)
                 StoredMessage.WriteRemoval(batch, exit.Queue.Id, exit.Message);
             else if (exit.Message.History is { IsStored: true, FailedAttempts: > 0 } history)
-                new AttemptsRecord(history.FailedAttempts, exit.DueTicks, history.LastError).WriteTo(batch, exit.Queue.Id, exit.Message.Sequence);
+                history.ToRecord(exit.DueTicks).WriteTo(batch, exit.Queue.Id, exit.Message.Sequence);
         }
     }
 
@@ -188,6 +188,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
             {
                 if (exit.Queue != queue)
                     continue;
+                core.Dispatcher.Slots?.Free(exit.Slot);
                 switch (exit.Kind)
                 {
                     case ExitKind.Acked:
@@ -227,6 +228,8 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
             {
                 if (exit.Queue != queue)
                     continue;
+                if (nothingWritten && exit.Delivery is null)
+                    core.Dispatcher.Slots?.Free(exit.Slot);
                 if (nothingWritten && exit.Delivery is { } delivery)
                     core.UndoLeave(delivery, exit.End, moment);
                 else if (exit.Condemned.Info is not null)
@@ -330,6 +333,9 @@ internal sealed class Exit(QueueConductor queue, QueuedMessage message, ExitKind
 
     /// <summary>How it ends without an ack.</summary>
     public DeliveryEnd? End { get; init; }
+
+    /// <summary>Of its delivery, in the witness; 0 for none.</summary>
+    public int Slot => Delivery?.Slot ?? condemned.Slot;
 }
 
 /// <summary>Takes a claimed delivery out of its queue, as its settlement says.</summary>

@@ -7,15 +7,16 @@ namespace QueueKit.Stores;
 /// <param name="FailedAttempts">How many failed.</param>
 /// <param name="DueTicks">When the next one is due, in UTC ticks; 0 for at once.</param>
 /// <param name="LastError">Type and message of the last exception.</param>
-internal readonly record struct AttemptsRecord(int FailedAttempts, long DueTicks, string? LastError)
+/// <param name="Deaths">In how many of them the process ended.</param>
+internal readonly record struct AttemptsRecord(int FailedAttempts, long DueTicks, string? LastError, int Deaths = 0)
 {
     private const byte Version = 1;
-    private const int FixedLength = 13;
+    private const int FixedLength = 17;
 
     public static StoreKey KeyOf(uint queue, long sequence) => new(StoreKind.Attempts, queue, 0, 0, 0, sequence);
 
-    //  0         1                 5               13                   n-4       n
-    //  | version | failed i32 LE   | due i64 LE    | last error, UTF-8  | checksum |
+    //  0         1                 5               13                17                   n-4       n
+    //  | version | failed i32 LE   | due i64 LE    | deaths i32 LE   | last error, UTF-8  | checksum |
     //
     //  The checksum is CRC-32C over what stands before it and the key.
 
@@ -31,6 +32,7 @@ internal readonly record struct AttemptsRecord(int FailedAttempts, long DueTicks
         value[0] = Version;
         BinaryPrimitives.WriteInt32LittleEndian(value.AsSpan(1), FailedAttempts);
         BinaryPrimitives.WriteInt64LittleEndian(value.AsSpan(5), DueTicks);
+        BinaryPrimitives.WriteInt32LittleEndian(value.AsSpan(13), Deaths);
         Encoding.UTF8.GetBytes(LastError ?? "", value.AsSpan(FixedLength));
         return RecordChecksum.Seal(value, key);
     }
@@ -47,6 +49,7 @@ internal readonly record struct AttemptsRecord(int FailedAttempts, long DueTicks
         return new AttemptsRecord(
             BinaryPrimitives.ReadInt32LittleEndian(value[1..]),
             BinaryPrimitives.ReadInt64LittleEndian(value[5..]),
-            error.IsEmpty ? null : Encoding.UTF8.GetString(error));
+            error.IsEmpty ? null : Encoding.UTF8.GetString(error),
+            BinaryPrimitives.ReadInt32LittleEndian(value[13..]));
     }
 }

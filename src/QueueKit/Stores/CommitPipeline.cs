@@ -17,6 +17,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private const long MaxBatchBytes = 16 * 1024 * 1024;
 
     private readonly IMessageStore _store;
+    private readonly Witness? _witness;
     private readonly WorkScheduler _scheduler;
     private readonly StoreBatch _batch = new();
     // What was taken in last, oldest first; the batch is the part from _first to _sealed, and what lies behind it waits for the next. The loop's own.
@@ -51,6 +52,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
         _counters = counters;
         _lastCommit = lastCommit;
         _store = store;
+        _witness = store.Witness;
         _scheduler = scheduler;
         _loop = new LoopItem(this);
         _sequence = lastCommit.LastSequence;
@@ -75,6 +77,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
 
     public int MaxRecordBytes => _store.MaxRecordBytes;
 
+    public Witness? Witness => _witness;
+
     /// <summary>Adds a work behind all others. Safe for any thread and under any lock: neither blocks nor calls back.</summary>
     public void Enqueue(CommitWork work)
     {
@@ -96,13 +100,21 @@ internal sealed class CommitPipeline : IAsyncDisposable
     /// <summary>Commits what has arrived, then closes the store. What is added later fails.</summary>
     public async ValueTask DisposeAsync()
     {
+        await StopAsync().ConfigureAwait(false);
+        if (!_faulted.Task.IsCompleted)
+            _witness?.ComeToRest();
+        await _store.DisposeAsync().ConfigureAwait(false);
+    }
+
+    /// <summary>Commits what has arrived, and leaves the store to the caller.</summary>
+    public async ValueTask StopAsync()
+    {
         _closing = true;
         if (_thread is not null)
             _signal!.Set();
         else if (Interlocked.Exchange(ref _running, 1) == 0)
             _scheduler.Schedule(_loop);
         await _stopped.Task.ConfigureAwait(false);
-        await _store.DisposeAsync().ConfigureAwait(false);
         _signal?.Dispose();
     }
 
@@ -276,6 +288,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
         }
         _lastCommit = record;
         _counters.Apply(_batch.LaneChanges);
+        // Before anybody hears of it: what was confirmed is known to have been.
+        _witness?.Committed(CommitNumber, level);
         reason = null;
         return CommitOutcome.Committed;
     }
@@ -299,6 +313,9 @@ internal sealed class CommitPipeline : IAsyncDisposable
     {
         var fault = new StoreException(StoreFault.Stopped, $"The store has stopped: {reason.Message} Close the broker and open it again.", reason.Path, reason);
         Volatile.Write(ref _fault, fault);
+        // A store that says that nothing was tried has said before why, or was taken away.
+        if (reason.Fault != StoreFault.Stopped)
+            _witness?.SetPoison(reason.Message);
         foreach (CommitWork work in tried)
             work.Failed(reason.Fault is StoreFault.Failed or StoreFault.Stopped ? reason : new StoreException(StoreFault.Failed, reason.Message, reason.Path, reason));
         Stopped(fault, untried);

@@ -26,6 +26,7 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
     private readonly StorePage _rangeBeforeDelete = new();
     private readonly CommitFaults _faults = new();
     private Session? _session;
+    private bool _hasCommits;
 
     /// <inheritdoc/>
     public string Description => "in memory";
@@ -36,6 +37,18 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
 
     /// <summary>Whether sessions say that their commits block, which makes a broker commit on a thread of its own. They say so anyway while a stall is armed.</summary>
     internal bool CommitBlocks { get; init; }
+
+    /// <summary>Where the store would lie if it were on a disk: its sessions keep a witness beside it. Null for none.</summary>
+    internal string? WitnessedAt { get; init; }
+
+    /// <summary>The clock of the witness.</summary>
+    internal TimeProvider TimeProvider { get; init; } = TimeProvider.System;
+
+    /// <summary>Which run of the machine it is: another one after a power cut.</summary>
+    internal Guid Boot { get; set; } = Guid.NewGuid();
+
+    /// <summary>Told of the witness of each session before anything is done with it.</summary>
+    internal Action<Witness>? Witnessed { get; set; }
 
     /// <inheritdoc/>
     ValueTask<IMessageStore> IMessageStoreProvider.OpenAsync(CancellationToken ct)
@@ -50,7 +63,10 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
                     StoreFault.InUse,
                     "The in-memory store is open in another broker. Dispose that broker first, or give each broker an InMemoryMessageStore of its own.");
             }
-            _session = new Session(this);
+            Witness? witness = WitnessedAt is null ? null : Witness.Open(WitnessedAt, storeExists: _hasCommits, forRepair: false, TimeProvider, Boot);
+            _session = new Session(this, witness);
+            if (witness is not null)
+                Witnessed?.Invoke(witness);
             return new(_session);
         }
     }
@@ -85,6 +101,7 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
         lock (_gate)
         {
             _session?.Stop("The store's process has crashed, on a test's demand.");
+            _session?.Witness?.Abandon();
             _session = null;
             if (losesUnflushed)
                 Undo();
@@ -97,6 +114,7 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
         lock (_gate)
         {
             session.MarkDisposed();
+            session.Witness?.Dispose();
             if (_session == session)
                 _session = null;
         }
@@ -148,6 +166,7 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
 
     private void Apply(StoreBatch batch, bool tracked)
     {
+        _hasCommits = true;
         foreach (ref readonly StoreOperation operation in batch.Operations)
         {
             if (tracked)
@@ -210,10 +229,12 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
     }
 
     /// <summary>What one broker holds open.</summary>
-    internal sealed class Session(InMemoryMessageStore store) : IMessageStore
+    internal sealed class Session(InMemoryMessageStore store, Witness? witness) : IMessageStore
     {
         private volatile string? _stopped;
         private volatile bool _isDisposed;
+
+        public Witness? Witness => witness;
 
         public int MaxRecordBytes => InMemoryMessageStore.MaxRecordBytes;
 

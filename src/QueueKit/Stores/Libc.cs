@@ -19,6 +19,7 @@ internal static unsafe class Libc
     private const int ReadWrite = 2;
     private const int LockExclusively = 2;
     private const int DoNotWait = 4;
+    private const int Unlocked = 8;
 
     private static readonly nint s_program = NativeLibrary.GetMainProgramHandle();
     private static readonly delegate* unmanaged<byte*, int, int> s_open = (delegate* unmanaged<byte*, int, int>)NativeLibrary.GetExport(s_program, "open");
@@ -58,6 +59,9 @@ internal static unsafe class Libc
         while (error == Interrupted);
         return error;
     }
+
+    /// <summary>Lets the file go, though a mapping still holds it open.</summary>
+    public static void Unlock(int descriptor) => _ = s_flock(descriptor, Unlocked);
 
     /// <summary>Brings the file onto the disk. Not tried again when it fails: the kernel has forgotten then what it could not write.</summary>
     public static int Sync(int descriptor) => s_fsync(descriptor) == 0 ? 0 : Marshal.GetLastSystemError();

@@ -31,7 +31,7 @@ public sealed class Witness : IDisposable
     private readonly Lock _growth = new();
     private long _written;
     private long _flushed;
-    private long _untracked;
+    private string? _lastPoison;
     private bool _isAtRest;
     private int _isClosed;
 
@@ -71,7 +71,7 @@ public sealed class Witness : IDisposable
     public long FlushedCommit => Volatile.Read(ref _flushed);
 
     /// <summary>Why the store's files are not to be believed; null if they are.</summary>
-    public string? Poison => _life.Poison;
+    public string? Poison => Volatile.Read(ref _isClosed) != 0 ? _lastPoison : _life.Poison;
 
     internal WitnessOwner? PreviousOwner { get; }
 
@@ -85,6 +85,9 @@ public sealed class Witness : IDisposable
 
     /// <summary>Whether <see cref="Deliveries"/> is all there is to know; if not, any message may have been delivered before.</summary>
     internal bool IsComplete { get; }
+
+    /// <summary>Called before each step of <see cref="BeginLife"/>: where a test lets the process end.</summary>
+    internal Action? BeforeStep { get; set; }
 
     /// <summary>The slots that were taken when the witness was opened.</summary>
     internal IReadOnlyList<WitnessedDelivery> Deliveries { get; }
@@ -137,7 +140,7 @@ public sealed class Witness : IDisposable
     public void SetPoison(string reason)
     {
         ArgumentException.ThrowIfNullOrEmpty(reason);
-        if (_life.Poison is not null)
+        if (Volatile.Read(ref _isClosed) != 0 || _life.Poison is not null)
             return;
         _life.Poison = reason;
         try
@@ -154,6 +157,7 @@ public sealed class Witness : IDisposable
     /// <exception cref="StoreException"><see cref="StoreFault.Failed"/>: that could not be written down, and the store is poisoned still.</exception>
     public void ClearPoison()
     {
+        ObjectDisposedException.ThrowIf(Volatile.Read(ref _isClosed) != 0, this);
         string? reason = _life.Poison;
         if (reason is null)
             return;
@@ -172,6 +176,7 @@ public sealed class Witness : IDisposable
     /// <summary>Lets the store go as it is, as if the process had ended here.</summary>
     public void Abandon()
     {
+        _lastPoison = Poison;
         if (Interlocked.Exchange(ref _isClosed, 1) != 0)
             return;
         // Not while it grows.
@@ -225,14 +230,16 @@ public sealed class Witness : IDisposable
     internal void BeginLife(long lastCommit, long doubtfulThrough, IReadOnlyDictionary<int, WitnessedDelivery> kept)
     {
         // In this order: as long as the run of the machine is the old one the slots are not believed, and the incarnation changes when all else has.
-        _life.DoubtfulThrough = doubtfulThrough;
-        Slots.Open(kept);
-        _written = _life.Written = lastCommit;
-        _flushed = _life.Flushed = Math.Min(_flushed, lastCommit);
-        _life.Untracked = 0;
-        _life.Boot = _boot;
-        _life.IsClean = false;
-        _life.Incarnation = Math.Max(_life.Incarnation + 1, _time.GetUtcNow().UtcTicks);
+        Step(() => _life.DoubtfulThrough = doubtfulThrough);
+        Slots.Open(kept, Step);
+        _flushed = Math.Min(_flushed, lastCommit);
+        _written = lastCommit;
+        Step(() => _life.Flushed = _flushed);
+        Step(() => _life.Written = _written);
+        Step(() => _life.Boot = _boot);
+        Step(() => _life.Untracked = 0);
+        Step(() => _life.IsClean = false);
+        Step(() => _life.Incarnation = Math.Max(_life.Incarnation + 1, _time.GetUtcNow().UtcTicks));
         try
         {
             // A power cut must not find the old life's good order on the disk.
@@ -256,19 +263,20 @@ public sealed class Witness : IDisposable
     }
 
     /// <summary>A delivery goes out that found no slot, or comes back.</summary>
-    internal void CountUntracked(int by) => _life.Untracked = Interlocked.Add(ref _untracked, by);
+    internal void CountUntracked(int by) => _life.AddUntracked(by);
 
     /// <summary>Nothing is out any more, and everything is committed.</summary>
     internal void ComeToRest() => _isAtRest = true;
 
     /// <summary>Adds a block of slots. Writes to the disk, so on no lock.</summary>
+    /// <returns>False if the witness is closed.</returns>
     /// <exception cref="IOException">The disk did not take it; there are as many slots as before.</exception>
-    internal void Grow()
+    internal bool Grow()
     {
         lock (_growth)
         {
             if (Volatile.Read(ref _isClosed) != 0)
-                return;
+                return false;
             // On the disk before it is on record: after a power cut a file that is shorter than it says would be damaged.
             long offset = WitnessLife.PageBytes + (long)Slots.Blocks * WitnessSlots.BlockBytes;
             _file.Write(new byte[WitnessSlots.BlockBytes], offset);
@@ -276,7 +284,14 @@ public sealed class Witness : IDisposable
             MemoryMappedViewAccessor view = _file.Map(offset, WitnessSlots.BlockBytes);
             _life.Blocks++;
             Slots.AddBlock(view, isFree: true);
+            return true;
         }
+    }
+
+    private void Step(Action write)
+    {
+        BeforeStep?.Invoke();
+        write();
     }
 
     private static Witness? TryOpen(string path, bool storeExists, bool forRepair, TimeProvider time, Guid boot)
@@ -354,8 +369,10 @@ public sealed class Witness : IDisposable
     // At least one, and as many as have a slot that is taken: a rush long ago must not be paid for at every opening.
     private static int UsedBlocks(ReadOnlySpan<byte> content)
     {
-        int last = content[WitnessLife.PageBytes..].LastIndexOfAnyExcept((byte)0);
-        return Math.Min(1 + Math.Max(0, last) / WitnessSlots.BlockBytes, (int)BinaryPrimitives.ReadInt64LittleEndian(content[576..]));
+        int blocks = (int)BinaryPrimitives.ReadInt64LittleEndian(content[576..]);
+        while (blocks > 1 && WitnessSlots.AreFree(content.Slice(WitnessLife.PageBytes + (blocks - 1) * WitnessSlots.BlockBytes, WitnessSlots.BlockBytes)))
+            blocks--;
+        return blocks;
     }
 
     private static WitnessOwner Check(string path, ReadOnlySpan<byte> content)

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.IO.MemoryMappedFiles;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
@@ -7,6 +8,11 @@ namespace QueueKit.Stores;
 /// <summary>The file of a <see cref="Witness"/>, held by one process alone: locked, written, synced, mapped. Never deleted, because a lock on a deleted file keeps nobody out.</summary>
 internal sealed class WitnessFile : IDisposable
 {
+    // How many views of files that were let go are kept, in case somebody is about to write to one.
+    private const int Retired = 64;
+
+    private static readonly ConcurrentQueue<MemoryMappedViewAccessor> s_retired = new();
+
     private readonly SafeFileHandle _handle;
 
     private WitnessFile(string path, SafeFileHandle handle)
@@ -32,7 +38,7 @@ internal sealed class WitnessFile : IDisposable
     public bool IsWhatThePathLeadsTo(ReadOnlySpan<byte> opening)
     {
         Span<byte> there = stackalloc byte[opening.Length];
-        return ReadBeginning(Path, there) == opening.Length && there.SequenceEqual(opening);
+        return Peek(Path, there) == opening.Length && there.SequenceEqual(opening);
     }
 
     public byte[] ReadAll()
@@ -76,8 +82,41 @@ internal sealed class WitnessFile : IDisposable
         return mapped.CreateViewAccessor(offset, length);
     }
 
-    /// <summary>Lets the file and its lock go. What is mapped stays mapped.</summary>
-    public void Dispose() => _handle.Dispose();
+    /// <summary>Gives a view back that is not to be written to any more. A thread may have been stopped between the question where and the writing, and memory that is gone would kill the process: so it goes much later.</summary>
+    public static void Retire(MemoryMappedViewAccessor view)
+    {
+        s_retired.Enqueue(view);
+        if (s_retired.Count > Retired && s_retired.TryDequeue(out MemoryMappedViewAccessor? oldest))
+            oldest.Dispose();
+    }
+
+    /// <summary>Lets the file and its lock go. What is mapped stays mapped, and keeps the file open.</summary>
+    public void Dispose()
+    {
+        if (!OperatingSystem.IsWindows() && !_handle.IsClosed)
+            Libc.Unlock((int)_handle.DangerousGetHandle());
+        _handle.Dispose();
+    }
+
+    /// <summary>Reads the beginning of a file, whoever has it: past .NET's own locks, which would find it taken.</summary>
+    /// <returns>How much there was; negative if it cannot be opened.</returns>
+    public static int Peek(string path, Span<byte> into)
+    {
+        SafeFileHandle handle;
+        if (OperatingSystem.IsWindows())
+            handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        else if (Libc.Open(path, forWriting: false, out int descriptor) == 0)
+            handle = new SafeFileHandle(descriptor, ownsHandle: true);
+        else
+            return -1;
+        using (handle)
+        {
+            int read = 0;
+            while (read < into.Length && RandomAccess.Read(handle, into[read..], read) is > 0 and var more)
+                read += more;
+            return read;
+        }
+    }
 
     private static SafeFileHandle OpenOnUnix(string path)
     {
@@ -127,29 +166,10 @@ internal sealed class WitnessFile : IDisposable
     private static StoreException InUse(string path)
     {
         Span<byte> sector = stackalloc byte[WitnessOwner.Length];
-        int read = ReadBeginning(path, sector);
+        int read = Peek(path, sector);
         string owner = WitnessOwner.Decode(sector[..Math.Max(0, read)], out _, out _)?.ToString() ?? "a process that has not written its name yet";
         return new StoreException(StoreFault.InUse,
             $"The store '{Witness.StorePathOf(path)}' is in use by {owner}. One broker at a time can have it: close that one, or give this one a store of its own. Nothing was touched.", Witness.StorePathOf(path));
-    }
-
-    // Past .NET's own locks, which would find the file taken.
-    private static int ReadBeginning(string path, Span<byte> into)
-    {
-        SafeFileHandle handle;
-        if (OperatingSystem.IsWindows())
-            handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
-        else if (Libc.Open(path, forWriting: false, out int descriptor) == 0)
-            handle = new SafeFileHandle(descriptor, ownsHandle: true);
-        else
-            return -1;
-        using (handle)
-        {
-            int read = 0;
-            while (read < into.Length && RandomAccess.Read(handle, into[read..], read) is > 0 and var more)
-                read += more;
-            return read;
-        }
     }
 
     private static void ThrowIf(int error)

@@ -103,12 +103,23 @@ internal sealed class WitnessLife
         return sector;
     }
 
+    /// <summary>Several queues count at once.</summary>
+    public unsafe void AddUntracked(int by)
+    {
+        if (!_isDetached)
+            Interlocked.Add(ref *(long*)(_view.SafeMemoryMappedViewHandle.DangerousGetHandle() + (nint)_view.PointerOffset + 568), by);
+    }
+
     /// <summary>Brings it onto the disk.</summary>
     /// <exception cref="IOException">It did not get there.</exception>
     public void Flush() => _view.Flush();
 
     /// <summary>Ends the writing.</summary>
-    public void Detach() => _isDetached = true;
+    public void Detach()
+    {
+        _isDetached = true;
+        WitnessFile.Retire(_view);
+    }
 
     private void Write(long offset, long value)
     {

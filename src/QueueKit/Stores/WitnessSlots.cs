@@ -18,7 +18,7 @@ internal enum SlotState : byte
 }
 
 /// <summary>A slot that was taken when the witness was opened.</summary>
-internal readonly record struct WitnessedDelivery(int Slot, uint Queue, long Sequence, SlotState State, bool IsSuspect);
+internal readonly record struct WitnessedDelivery(int Slot, uint Queue, long Sequence, SlotState State, bool IsSuspect, byte Band = 0);
 
 /// <summary>A handful of free slots: what queues take from the witness and give back, so that they meet there only once in a while.</summary>
 internal sealed class SlotMagazine
@@ -39,8 +39,7 @@ internal sealed class SlotMagazine
 /// <summary>The part of a witness that holds the deliveries: blocks of slots, mapped into memory. A slot belongs to one queue at a time, which writes it under its own lock; only the start of a delivery is written without.</summary>
 /// <remarks>
 /// Slots are numbered from 1 on; 0 is none. What is written is in the hands of the operating system at once and survives the process.
-/// Memory that has been mapped stays mapped until the collector finds that nobody can write to it any more: a late writer must not crash the process.
-/// After <see cref="Detach"/> late writers write to memory that nobody reads.
+/// After <see cref="Detach"/> late writers write to memory that nobody reads: a delivery outlives its broker, and must not crash the process.
 /// </remarks>
 internal sealed unsafe class WitnessSlots
 {
@@ -49,15 +48,18 @@ internal sealed unsafe class WitnessSlots
 
     private const int SlotBytes = 16;
     private const int BlockShift = 14;
+    private const ulong StateBits = 7UL << 32;
+    private const ulong SuspectBit = 1UL << 35;
+    private const ulong SequenceBits = ~0UL << 40;
     // Grows when it has fewer spare slots than half a block: the time to write a block must not be shorter than that to hand them all out.
     private const int LowWater = PerBlock / 2 / SlotMagazine.Size;
 
     // A slot, little-endian; aligned, so that each half is written at once or not at all:
     //
     //  0              8           12                                  16
-    //  | sequence i64 | queue u32 | state, suspect, low 24 bits of the sequence |
+    //  | sequence i64 | queue u32 | state, suspect, band, low bits of sequence |
     //
-    //  The second half, as one u64: bits 0-31 queue, 32-34 state, 35 suspect, 36-39 zero, 40-63 the low bits of the sequence.
+    //  The second half, as one u64: bits 0-31 queue, 32-34 state, 35 suspect, 36-39 band (the priority), 40-63 the low bits of the sequence.
     //  Taken: the sequence first, then the second half with a release. Free: the second half is zero.
     //  The sequence's bits are there for a start that comes too late: it finds another message's delivery and changes nothing.
 
@@ -78,8 +80,8 @@ internal sealed unsafe class WitnessSlots
     /// <summary>Told, once until a block is added, that there are few left. Called under the lock of a queue.</summary>
     public Action? GrowthWanted { get; set; }
 
-    public static ulong Word(uint queue, long sequence, SlotState state, bool suspect) =>
-        queue | ((ulong)state << 32) | (suspect ? 1UL << 35 : 0) | ((ulong)sequence & 0xFF_FFFF) << 40;
+    public static ulong Word(uint queue, long sequence, SlotState state, bool suspect, byte band = 0) =>
+        queue | ((ulong)state << 32) | (suspect ? SuspectBit : 0) | ((ulong)band << 36) | ((ulong)sequence & 0xFF_FFFF) << 40;
 
     /// <summary>Reads the slots of a witness as it was found.</summary>
     /// <returns>False if one of them says what no slot can say.</returns>
@@ -92,10 +94,22 @@ internal sealed unsafe class WitnessSlots
             if (word == 0)
                 continue;
             long sequence = (long)words[2 * i];
-            var delivery = new WitnessedDelivery(i + 1, (uint)word, sequence, (SlotState)((word >> 32) & 7), (word & (1UL << 35)) != 0);
-            if (delivery.State is SlotState.None or > SlotState.Seen || sequence <= 0 || word != Word(delivery.Queue, sequence, delivery.State, delivery.IsSuspect))
+            var delivery = new WitnessedDelivery(i + 1, (uint)word, sequence, StateOf(word), (word & SuspectBit) != 0, (byte)((word >> 36) & 15));
+            if (delivery.State is SlotState.None or > SlotState.Seen || delivery.Band > Message.MaxPriority || sequence <= 0 || ((word ^ ((ulong)sequence << 40)) & SequenceBits) != 0)
                 return false;
             into.Add(delivery);
+        }
+        return true;
+    }
+
+    /// <summary>Whether no slot of a block is taken. The sequences of free ones stay as they were.</summary>
+    public static bool AreFree(ReadOnlySpan<byte> block)
+    {
+        ReadOnlySpan<ulong> words = MemoryMarshal.Cast<byte, ulong>(block);
+        for (int i = 1; i < words.Length; i += 2)
+        {
+            if (words[i] != 0)
+                return false;
         }
         return true;
     }
@@ -118,18 +132,22 @@ internal sealed unsafe class WitnessSlots
     }
 
     /// <summary>Begins with what is to be kept, each as seen; every other slot is free.</summary>
-    public void Open(IReadOnlyDictionary<int, WitnessedDelivery> kept)
+    /// <param name="kept">What is to be kept, by slot.</param>
+    /// <param name="step">Does what it is given; each is a step after which the process may end.</param>
+    public void Open(IReadOnlyDictionary<int, WitnessedDelivery> kept, Action<Action> step)
     {
         var magazine = new SlotMagazine();
         // Counted down, so that the lowest slots are taken first: they lie close together.
         for (int slot = _blocks.Length * PerBlock; slot > 0; slot--)
         {
+            int number = slot;
             if (kept.TryGetValue(slot, out WitnessedDelivery delivery))
             {
-                Set(slot, Word(delivery.Queue, delivery.Sequence, SlotState.Seen, delivery.IsSuspect));
+                step(() => Set(number, Word(delivery.Queue, delivery.Sequence, SlotState.Seen, delivery.IsSuspect, delivery.Band)));
                 continue;
             }
-            Set(slot, 0);
+            if (*(ulong*)(At(slot) + 8) != 0)
+                step(() => Set(number, 0));
             magazine.Push(slot);
             if (magazine.IsFull)
             {
@@ -187,20 +205,24 @@ internal sealed unsafe class WitnessSlots
     {
         for (int slot = 1; slot <= _blocks.Length * PerBlock; slot++)
         {
-            byte* at = At(slot);
-            ulong word = *(ulong*)(at + 8);
+            ulong word = *(ulong*)(At(slot) + 8);
             if (word == 0)
                 continue;
-            bool isSuspect = (word & (1UL << 35)) != 0;
-            bool isKept = (SlotState)((word >> 32) & 7) != SlotState.Offered || isSuspect;
-            Set(slot, isKept ? Word((uint)word, *(long*)at, SlotState.Seen, isSuspect) : 0);
+            bool isKept = StateOf(word) != SlotState.Offered || (word & SuspectBit) != 0;
+            Set(slot, isKept ? (word & ~StateBits) | ((ulong)SlotState.Seen << 32) : 0);
         }
         foreach (MemoryMappedViewAccessor view in _views)
             view.Flush();
     }
 
     /// <summary>Ends the writing: the file is not this process's any more.</summary>
-    public void Detach() => Volatile.Write(ref _blocks, [.. _blocks.Select(static _ => s_nowhere)]);
+    public void Detach()
+    {
+        Volatile.Write(ref _blocks, [.. _blocks.Select(static _ => s_nowhere)]);
+        _views.ForEach(WitnessFile.Retire);
+    }
+
+    private static SlotState StateOf(ulong word) => (SlotState)((word & StateBits) >> 32);
 
     private byte* At(int slot) => (byte*)Volatile.Read(ref _blocks)[(slot - 1) >> BlockShift] + ((slot - 1) & (PerBlock - 1)) * SlotBytes;
 }

@@ -1,0 +1,166 @@
+using System.Buffers.Binary;
+using QueueKit.Stores;
+
+namespace QueueKit.Queues;
+
+/// <summary>What the witness tells of the life of the store before this one: which messages consumers had, and which of them may have ended the process.</summary>
+/// <remarks>
+/// A process that died in this run of the machine left exact slots. What consumers had then is suspect, and is handed out again one message at a time. A death
+/// while only one message, or one suspect, was being handled is counted as a failed attempt at that one; what else was out becomes suspect, uncharged.
+/// After a power cut the slots say nothing: every message may have been delivered, and nobody is charged.
+/// <para>Recovery can be cut off anywhere and begun again. In this order: the charge and the incarnation it is about go into the store in one commit, so that
+/// it is made once; then the witness begins a new life, and only with that forgets what was found (see <see cref="Witness.BeginLife"/>).</para>
+/// </remarks>
+internal sealed class CrashRecovery
+{
+    // The incarnation of the witness whose death was last judged.
+    //
+    //  0                    8          12
+    //  | incarnation i64 LE | checksum |       The checksum is CRC-32C over the value and the key.
+    public static readonly StoreKey JudgedKey = new(StoreKind.Meta, 0, 0, 0, 0, 3);
+
+    private readonly BrokerContext _broker;
+    private readonly Witness? _witness;
+    private readonly CommitRecord _lastCommit;
+    private readonly long _judged;
+    private readonly Dictionary<uint, Dictionary<long, WitnessedDelivery>> _seen = [];
+    private readonly Dictionary<int, WitnessedDelivery> _kept = [];
+    private readonly List<Started> _started = [];
+
+    // A message that a consumer had when the process ended, with what is known of its attempts, to which a charge is added.
+    private readonly record struct Started(QueueConductor Queue, long Sequence, bool WasSuspect, Dictionary<long, AttemptsRecord> Attempts, MessageHistory? Loaded);
+
+    /// <param name="broker">The broker that is being opened.</param>
+    /// <param name="witness">The store's.</param>
+    /// <param name="lastCommit">The last commit in the store.</param>
+    /// <param name="judged">What the store has under <see cref="JudgedKey"/>.</param>
+    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: confirmed commits are missing.</exception>
+    public CrashRecovery(BrokerContext broker, Witness? witness, CommitRecord lastCommit, StoreRecord judged)
+    {
+        _broker = broker;
+        _witness = witness;
+        _lastCommit = lastCommit;
+        if (witness is null)
+            return;
+        witness.Verify(lastCommit.Number);
+        _judged = Decode(judged);
+        DoubtfulThrough = witness.IsComplete ? witness.DoubtfulThrough : lastCommit.LastSequence;
+        foreach (WitnessedDelivery delivery in witness.Deliveries)
+        {
+            // Nobody saw what was only offered.
+            if (delivery.State == SlotState.Offered && !delivery.IsSuspect)
+                continue;
+            if (!_seen.TryGetValue(delivery.Queue, out Dictionary<long, WitnessedDelivery>? ofQueue))
+                _seen.Add(delivery.Queue, ofQueue = []);
+            if (!ofQueue.TryGetValue(delivery.Sequence, out WitnessedDelivery other) || other.State != SlotState.Started)
+                ofQueue[delivery.Sequence] = delivery;
+        }
+    }
+
+    /// <summary>Of messages up to this number nobody knows whether they were delivered before.</summary>
+    public long DoubtfulThrough { get; }
+
+    /// <summary>What consumers of a queue have seen of its messages, each suspect if it was started.</summary>
+    public Dictionary<long, WitnessedDelivery> SeenOf(uint queue) => _seen.TryGetValue(queue, out Dictionary<long, WitnessedDelivery>? seen)
+        ? seen.ToDictionary(static pair => pair.Key, static pair => pair.Value with { IsSuspect = pair.Value.IsSuspect || pair.Value.State == SlotState.Started })
+        : [];
+
+    /// <summary>Finds out which of the messages that consumers had are still there: an ack may have been committed at the last moment.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="queue">Their queue.</param>
+    /// <param name="seen">What <see cref="SeenOf"/> says; what is gone is taken out.</param>
+    /// <param name="attempts">The failed attempts at the queue's messages.</param>
+    /// <param name="scheduled">Those messages that are loaded already.</param>
+    public void LookFor(IMessageStore store, QueueConductor queue, Dictionary<long, WitnessedDelivery> seen, Dictionary<long, AttemptsRecord> attempts, IReadOnlyDictionary<long, MessageHistory> scheduled)
+    {
+        var page = new StorePage();
+        foreach ((long sequence, WitnessedDelivery delivery) in seen)
+        {
+            StoreKey key = StoredMessage.KeyOf(queue.Id, delivery.Band, 0, sequence);
+            bool isScheduled = scheduled.TryGetValue(sequence, out MessageHistory? loaded);
+            if (!isScheduled)
+            {
+                store.Read(key, key.Next(), 1, 1, page);
+                if (page.Records.Count == 0)
+                {
+                    seen.Remove(sequence);
+                    continue;
+                }
+            }
+            _kept.Add(delivery.Slot, delivery);
+            if (delivery.State == SlotState.Started)
+                _started.Add(new Started(queue, sequence, _seen[queue.Id][sequence].IsSuspect, attempts, loaded));
+        }
+    }
+
+    /// <summary>All is read: charges whom the last death proves guilty, and begins a new life.</summary>
+    public async Task ConcludeAsync()
+    {
+        if (_witness is null)
+            return;
+        if (_witness.WasMissing)
+            _broker.Log.WitnessMissing(_witness.Path);
+        else if (!_witness.IsComplete)
+            _broker.Log.DeliveriesUnknown(_witness.StorePath);
+        if (_kept.Count > 0)
+            _broker.Log.DeliveriesFound(_kept.Count, _started.Count);
+        if (_started.Count > 0 && _judged != _witness.Incarnation)
+            await JudgeAsync(_witness.Incarnation).ConfigureAwait(false);
+        _witness.BeginLife(_broker.Pipeline!.CommitNumber, DoubtfulThrough, _kept);
+        _witness.Slots.GrowthWanted = () => _broker.Scheduler.Schedule(new WitnessGrowth(_witness, _broker.Log));
+    }
+
+    /// <summary>Whom a death proves guilty: the only one that was started or, if several were, the only suspect among them. Null if it proves nothing.</summary>
+    /// <param name="wereSuspect">Of each that was started, whether it was a suspect.</param>
+    public static int? Culprit(ReadOnlySpan<bool> wereSuspect)
+    {
+        if (wereSuspect.Length == 1)
+            return 0;
+        return wereSuspect.Count(true) == 1 ? wereSuspect.IndexOf(true) : null;
+    }
+
+    // Also where nobody is charged: begun again halfway, fewer would seem to have been started.
+    private async Task JudgeAsync(long incarnation)
+    {
+        Started? culprit = Culprit([.. _started.Select(static started => started.WasSuspect)]) is { } index ? _started[index] : null;
+        AttemptsRecord charged = default;
+        if (culprit is { } guilty)
+        {
+            AttemptsRecord known = guilty.Attempts.GetValueOrDefault(guilty.Sequence);
+            charged = new AttemptsRecord(known.FailedAttempts + 1, 0, "The process ended while this message was being handled.", known.Deaths + 1);
+        }
+        try
+        {
+            await new AwaitedWork(FlushLevel.Flushed, batch =>
+            {
+                byte[] judged = new byte[8 + RecordChecksum.Length];
+                BinaryPrimitives.WriteInt64LittleEndian(judged, incarnation);
+                batch.Put(JudgedKey, RecordChecksum.Seal(judged, JudgedKey));
+                if (culprit is { } guilty)
+                    charged.WriteTo(batch, guilty.Queue.Id, guilty.Sequence);
+            }).EnqueueTo(_broker).ConfigureAwait(false);
+        }
+        catch (StoreException error) when (error.Fault == StoreFault.Refused)
+        {
+            // A disk that is full must not keep the broker from being opened and emptied: this once nobody is charged.
+            if (culprit is { } free)
+                _broker.Log.AttemptNotStored(free.Queue.Name, free.Sequence, error.Message);
+            return;
+        }
+        if (culprit is not { } found)
+            return;
+        found.Attempts[found.Sequence] = charged;
+        if (found.Loaded is { } history)
+            history.Charge(charged);
+        _broker.Log.ProcessEndedIn(found.Queue.Name, found.Sequence, charged.FailedAttempts);
+    }
+
+    private static long Decode(in StoreRecord judged)
+    {
+        if (judged.Head.Length == 0)
+            return 0;
+        if (judged.Head.Length != 8 + RecordChecksum.Length || !RecordChecksum.IsRight(judged.Head.Span, judged.Key))
+            throw new StoreException(StoreFault.Unreadable, "The store's record of the last crash is damaged: its checksum does not match its content and key. Restore the store from a backup. Nothing was changed.");
+        return BinaryPrimitives.ReadInt64LittleEndian(judged.Head.Span);
+    }
+}
