@@ -53,7 +53,7 @@ internal sealed class LiteMessageStore : IMessageStore
         StoreFiles? files = null;
         try
         {
-            files = StoreOpening.Open(fileSystem, paths);
+            files = StoreOpening.Open(fileSystem, paths, options);
             return new LiteMessageStore(fileSystem, paths, options, time, storeLock, files);
         }
         catch (Exception error)
@@ -151,10 +151,10 @@ internal sealed class LiteMessageStore : IMessageStore
                     _engine.Dispose();
                 }
             }
-            catch (IOException error)
+            catch (Exception error) when (error is StoreException or IOException or UnauthorizedAccessException)
             {
-                // Everything that was confirmed is in the log, which stays; the next opening goes on from there.
-                Stop(StoreErrors.Failed("closing", _paths, error));
+                // What was confirmed is in the log, which stays: the next opening goes on from there, or says what is wrong.
+                Stop(error as StoreException ?? StoreErrors.Failed("closing", _paths, error));
             }
             finally
             {

@@ -19,14 +19,15 @@ namespace QueueKit.LiteDB;
 /// </remarks>
 internal sealed class LogFile : LiteStream, IDisposable
 {
-    private const int AheadBytes = 1024 * 1024;
+    /// <summary>How many zeros are written ahead at a time; less where the log is kept short.</summary>
+    public const int MostAheadBytes = 1024 * 1024;
+
     // A larger buffer is not kept: it was a large message, or a queue that was deleted.
     private const int KeptPages = 512;
 
-    private static readonly byte[] s_zeros = new byte[AheadBytes];
-
     private readonly IStoreFile _file;
     private readonly string _path;
+    private readonly byte[] _ahead;
     private readonly List<LogPage> _pages;
     private readonly HashSet<uint> _stamps;
     private readonly Dictionary<uint, int> _latest = [];
@@ -41,8 +42,9 @@ internal sealed class LogFile : LiteStream, IDisposable
     private bool _isComplete;
 
     /// <summary>A log that has been read and synced, and ends where the scan says.</summary>
-    public LogFile(string path, IStoreFile file, in StoreState state, LogScan? scan)
+    public LogFile(string path, IStoreFile file, in StoreState state, LogScan? scan, int aheadBytes)
     {
+        _ahead = new byte[aheadBytes];
         _path = path;
         _file = file;
         _state = state;
@@ -84,7 +86,7 @@ internal sealed class LogFile : LiteStream, IDisposable
     }
 
     /// <summary>Waits until LiteDB has handed over the whole of the transaction that it has just committed.</summary>
-    /// <remarks>LiteDB's queue writes on a thread of its own until it has been empty for the first time, and then on the thread that commits.</remarks>
+    /// <remarks>It has, under <see cref="InlineScheduler"/>. Otherwise LiteDB's queue writes on a thread of its own until it has been empty for the first time.</remarks>
     public void WaitForTransaction()
     {
         lock (_gate)
@@ -106,8 +108,8 @@ internal sealed class LogFile : LiteStream, IDisposable
         _file.Write(at, pages);
         if (end > _allocated)
         {
-            _file.Write(end, s_zeros);
-            _allocated = end + AheadBytes;
+            _file.Write(end, _ahead);
+            _allocated = end + _ahead.Length;
         }
         Index(first);
         _pendingPages = 0;

@@ -16,7 +16,7 @@ internal sealed class LogScan
 
     private readonly IStoreFile _file;
     private readonly StoreState _state;
-    private readonly byte[] _piece = new byte[PiecePages * PageFormat.Size];
+    private readonly byte[] _piece;
     private readonly long _pagesInFile;
     private long _pieceStart = -1;
 
@@ -25,6 +25,7 @@ internal sealed class LogScan
         _file = file;
         _state = state;
         _pagesInFile = file.Length / PageFormat.Size;
+        _piece = new byte[Math.Min(PiecePages, _pagesInFile) * PageFormat.Size];
     }
 
     /// <summary>The pages of all whole transactions, in order.</summary>
@@ -130,7 +131,7 @@ internal sealed class LogScan
     // Valid until the next call.
     private ReadOnlySpan<byte> Page(long page)
     {
-        if (_pieceStart < 0 || page < _pieceStart || page >= _pieceStart + PiecePages)
+        if (_pieceStart < 0 || page < _pieceStart || page >= _pieceStart + _piece.Length / PageFormat.Size)
         {
             _pieceStart = page;
             int read = _file.Read(page * PageFormat.Size, _piece);

@@ -19,23 +19,7 @@ internal sealed class RecordTable(LiteEngine engine, string path)
     private readonly List<BsonValue> _keys = [];
 
     /// <summary>Applies a batch in one transaction of LiteDB's; false if it changed nothing, so that LiteDB wrote nothing.</summary>
-    public bool Apply(StoreBatch batch)
-    {
-        bool changed = false;
-        engine.BeginTrans();
-        ReadOnlySpan<StoreOperation> operations = batch.Operations;
-        while (!operations.IsEmpty)
-        {
-            StoreOperationKind kind = operations[0].Kind;
-            int length = 1;
-            while (length < operations.Length && operations[length].Kind == kind)
-                length++;
-            changed |= ApplyRun(kind, operations[..length]);
-            operations = operations[length..];
-        }
-        engine.Commit();
-        return changed;
-    }
+    public bool Apply(StoreBatch batch) => InlineScheduler.Run(() => ApplyInTransaction(batch));
 
     /// <summary>As <see cref="IMessageStore.Read"/>.</summary>
     /// <exception cref="StoreException">A record is not what was written; LiteDB is well.</exception>
@@ -61,6 +45,24 @@ internal sealed class RecordTable(LiteEngine engine, string path)
     public static StoreException Unreadable(string path, Exception error) => error is DamagedPageException damage
         ? StoreErrors.Damaged(damage.Path, damage.Message, damage)
         : StoreErrors.Damaged(path, $"LiteDB cannot read '{path}' ({error.GetType().Name}: {error.Message})", error);
+
+    private bool ApplyInTransaction(StoreBatch batch)
+    {
+        bool changed = false;
+        engine.BeginTrans();
+        ReadOnlySpan<StoreOperation> operations = batch.Operations;
+        while (!operations.IsEmpty)
+        {
+            StoreOperationKind kind = operations[0].Kind;
+            int length = 1;
+            while (length < operations.Length && operations[length].Kind == kind)
+                length++;
+            changed |= ApplyRun(kind, operations[..length]);
+            operations = operations[length..];
+        }
+        engine.Commit();
+        return changed;
+    }
 
     private bool ApplyRun(StoreOperationKind kind, ReadOnlySpan<StoreOperation> run)
     {

@@ -16,7 +16,7 @@ internal static class StoreErrors
         path, cause);
 
     public static StoreException NotAFile(string path) => new(
-        StoreFault.Refused, $"'{path}' is a folder; a store is a file. Name a file in it, for example '{Path.Combine(path, "queue.db")}'. Nothing was touched.", path);
+        StoreFault.Refused, $"'{path}' is a folder, and a store needs a file of that name. Name another file, for example one in that folder. Nothing was touched.", path);
 
     public static StoreException CannotCreate(string path, Exception cause) => new(
         StoreFault.Refused, $"The store '{path}' cannot be created: {cause.Message} Free some space or let this process write there, and open it again. There is no store yet, so nothing is lost.", path, cause);

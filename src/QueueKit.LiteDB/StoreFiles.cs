@@ -38,7 +38,7 @@ internal sealed class StoreFiles : IDisposable
     public long PendingGrowth => Math.Max(0, (Log.LargestPageId + 1L) * PageFormat.Size - _dataLength);
 
     /// <summary>Opens the files of a store that exists; nothing is changed before everything is known to be right.</summary>
-    public static StoreFiles Open(IStoreFileSystem files, StorePaths paths)
+    public static StoreFiles Open(IStoreFileSystem files, StorePaths paths, int aheadBytes)
     {
         IStoreFile data = files.Open(paths.Data);
         IStoreFile? log = null;
@@ -60,7 +60,7 @@ internal sealed class StoreFiles : IDisposable
 
             try
             {
-                return MakeReady(files, paths, new DataFile(paths.Data, data, state, header), ref log, scan);
+                return MakeReady(files, paths, new DataFile(paths.Data, data, state, header), ref log, scan, aheadBytes);
             }
             catch (Exception error) when (error is IOException or UnauthorizedAccessException)
             {
@@ -105,7 +105,7 @@ internal sealed class StoreFiles : IDisposable
         return state;
     }
 
-    private static StoreFiles MakeReady(IStoreFileSystem files, StorePaths paths, DataFile data, ref IStoreFile? logFile, LogScan? scan)
+    private static StoreFiles MakeReady(IStoreFileSystem files, StorePaths paths, DataFile data, ref IStoreFile? logFile, LogScan? scan, int aheadBytes)
     {
         if (data.State.Phase == StorePhase.Live)
         {
@@ -114,7 +114,7 @@ internal sealed class StoreFiles : IDisposable
                 logFile!.SetLength(scan.End);
             // A process that died may have written without a flush; from here on everything in the log is on the disk.
             logFile!.Sync();
-            return new StoreFiles(files, paths, data, new LogFile(paths.Log, logFile, data.State, scan));
+            return new StoreFiles(files, paths, data, new LogFile(paths.Log, logFile, data.State, scan, aheadBytes));
         }
         StoreState state = BeginLog(data);
         if (logFile is null)
@@ -122,7 +122,7 @@ internal sealed class StoreFiles : IDisposable
             logFile = files.Create(paths.Log);
             files.SyncDirectory(paths.Log);
         }
-        var log = new LogFile(paths.Log, logFile, state, scan: null);
+        var log = new LogFile(paths.Log, logFile, state, scan: null, aheadBytes);
         log.Restart(state);
         data.Enter(state with { Phase = StorePhase.Live });
         return new StoreFiles(files, paths, data, log);
@@ -152,7 +152,7 @@ internal sealed class StoreFiles : IDisposable
     {
         byte[] first = new byte[PageFormat.Size];
         int read = log.Read(0, first);
-        bool isOurs = PageFormat.TryReadLogHeader(first, out Guid storeId, out long generation, out ushort version);
+        bool isOurs = PageFormat.TryReadLogHeader(first, out Guid storeId, out long generation, out ushort version) && read == first.Length;
         if (isOurs && version != PageFormat.Version)
             throw StoreErrors.TooNew(paths.Log, version);
         if (isOurs && storeId != state.StoreId)

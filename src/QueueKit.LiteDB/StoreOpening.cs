@@ -19,15 +19,18 @@ internal static class StoreOpening
     }
 
     /// <summary>Opens the files, creating a store if there is none.</summary>
-    public static StoreFiles Open(IStoreFileSystem files, StorePaths paths)
+    public static StoreFiles Open(IStoreFileSystem files, StorePaths paths, LiteDBStoreOptions options)
     {
-        if (Directory.Exists(paths.Data))
-            throw StoreErrors.NotAFile(paths.Data);
+        foreach (string path in (ReadOnlySpan<string>)[paths.Data, paths.Log])
+        {
+            if (files.IsFolder(path))
+                throw StoreErrors.NotAFile(path);
+        }
         try
         {
             if (!files.Exists(paths.Data))
                 Create(files, paths);
-            return StoreFiles.Open(files, paths);
+            return StoreFiles.Open(files, paths, (int)Math.Min(LogFile.MostAheadBytes, options.LogBytes / 4));
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

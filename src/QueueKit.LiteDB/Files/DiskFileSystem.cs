@@ -7,7 +7,9 @@ internal sealed class DiskFileSystem : IStoreFileSystem
 {
     public static readonly DiskFileSystem Instance = new();
 
-    public bool Exists(string path) => File.Exists(path) || Directory.Exists(path);
+    public bool Exists(string path) => File.Exists(path);
+
+    public bool IsFolder(string path) => Directory.Exists(path);
 
     public IStoreFile Open(string path) => new DiskFile(path, FileMode.Open);
 

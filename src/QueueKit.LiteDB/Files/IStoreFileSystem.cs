@@ -10,6 +10,8 @@ internal interface IStoreFileSystem
 {
     bool Exists(string path);
 
+    bool IsFolder(string path);
+
     /// <summary>Opens a file that exists, for reading and writing.</summary>
     IStoreFile Open(string path);
 

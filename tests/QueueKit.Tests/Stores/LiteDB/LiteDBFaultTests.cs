@@ -1,0 +1,264 @@
+using QueueKit.LiteDB;
+using QueueKit.Stores;
+
+namespace QueueKit.Tests.Stores.LiteDB;
+
+/// <summary>Disks that fail, hang and fill up, and what the store says then.</summary>
+[FixtureLifeCycle(LifeCycle.InstancePerTestCase)]
+public class LiteDBFaultTests
+{
+    private readonly VirtualClock _clock = new();
+    private SimulatedDisk _disk = null!;
+
+    [SetUp]
+    public async Task MakeADisk() => _disk = await SimulatedStore.NewDisk();
+
+    // Flushes
+
+    [TestCase(FlushLevel.Flushed, 1)]
+    [TestCase(FlushLevel.Written, 0)]
+    public void ACommitCostsOneFlushOrNone(FlushLevel level, int flushes)
+    {
+        LiteMessageStore store = Open(logBytes: 1 << 24);
+        Put(store, 1, FlushLevel.Flushed);
+        int before = _disk.Syncs;
+
+        for (int i = 2; i <= 11; i++)
+            Put(store, i, level);
+
+        Assert.That(_disk.Syncs - before, Is.EqualTo(10 * flushes));
+    }
+
+    [Test]
+    public void AFlushThatFailedIsNotTriedAgain()
+    {
+        LiteMessageStore store = Open();
+        FailNextFlush();
+
+        StoreException failure = Assert.Throws<StoreException>(() => Put(store, 1, FlushLevel.Flushed));
+        int flushes = _disk.Syncs;
+
+        Assert.That(failure.OutcomeUnknown, Is.True);
+        Assert.That(failure.Message, Does.Contain(SimulatedStore.Paths.Data).And.Contain("flushing").And.Contain("Input/output error"));
+        Assert.That(() => Put(store, 2, FlushLevel.Written), Stops);
+        Assert.That(() => SimulatedStore.Describe(store), Stops);
+        _clock.Advance(TimeSpan.FromMinutes(1));
+        Assert.That(async () => await store.DisposeAsync(), Throws.Nothing);
+        Assert.That(_disk.Syncs, Is.EqualTo(flushes));
+    }
+
+    [Test]
+    public async Task AReadWaitsForTheFlushThatHangs()
+    {
+        LiteMessageStore store = Open();
+        using var hangs = new ManualResetEventSlim();
+        var entered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        _disk.BeforeSync = () =>
+        {
+            entered.TrySetResult();
+            hangs.Wait(TimeSpan.FromSeconds(30));
+        };
+
+        Task commit = Task.Run(() => Put(store, 1, FlushLevel.Flushed));
+        await entered.Task;
+        Task<string[]> read = Task.Run(() => SimulatedStore.Describe(store));
+        Assert.That(read.IsCompleted, Is.False, "what is not on the disk yet has been handed out");
+        hangs.Set();
+
+        await commit;
+        Assert.That(await read, Has.Length.EqualTo(1));
+    }
+
+    [Test]
+    public async Task AReadThatWaitedForAFlushThatFailedGetsNothing()
+    {
+        LiteMessageStore store = Open();
+        using var hangs = new ManualResetEventSlim();
+        var entered = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        FailNextFlush(() =>
+        {
+            entered.TrySetResult();
+            hangs.Wait(TimeSpan.FromSeconds(30));
+        });
+
+        Task commit = Task.Run(() => Put(store, 1, FlushLevel.Flushed));
+        await entered.Task;
+        Task<string[]> read = Task.Run(() => SimulatedStore.Describe(store));
+        hangs.Set();
+
+        Assert.That(async () => await commit, Throws.InstanceOf<StoreException>());
+        Assert.That(async () => await read, Stops);
+    }
+
+    // Any call that fails
+
+    [TestCase(false)]
+    [TestCase(true)]
+    public async Task WhicheverCallFailsNothingConfirmedIsLostAndNobodyIsToldOtherwise(bool forGood)
+    {
+        bool hasFailed = true;
+        int failAt = 0, inOpening = 0, inCommit = 0, elsewhere = 0;
+        while (hasFailed)
+        {
+            failAt++;
+            SimulatedDisk disk = (await SimulatedStore.NewDisk()).AfterCrash();
+            disk.FailAt = failAt;
+            disk.StaysFailed = forGood;
+            disk.Random = new Random(failAt);
+            List<StoreModel> possible = [new()];
+            hasFailed = false;
+            try
+            {
+                await Run(disk, possible);
+            }
+            catch (StoreException error) when (error.Fault is StoreFault.Failed or StoreFault.Stopped)
+            {
+                hasFailed = true;
+                inOpening += possible.Count == 1 && disk.Calls < 10 ? 1 : 0;
+                inCommit += error.OutcomeUnknown ? 1 : 0;
+                elsewhere += error.OutcomeUnknown ? 0 : 1;
+            }
+            hasFailed |= disk.Calls >= failAt;
+
+            await using LiteMessageStore again = SimulatedStore.Open(disk.AfterCrash());
+            string[] found = SimulatedStore.Describe(again);
+            Assert.That(possible.Any(state => state.Describe().SequenceEqual(found)), Is.True, $"call {failAt} failed");
+            Put(again, 99, FlushLevel.Flushed);
+        }
+        await TestContext.Out.WriteLineAsync($"{failAt - 1} calls failed in turn: {inCommit} outcomes unknown ({inOpening} of them while opening), {elsewhere} found by the next commit, the others while closing");
+        Assert.That(failAt, Is.GreaterThan(30));
+    }
+
+    private async Task Run(SimulatedDisk disk, List<StoreModel> possible)
+    {
+        var clock = new VirtualClock();
+        var random = new Random(7);
+        LiteMessageStore store = SimulatedStore.Open(disk, clock);
+        try
+        {
+            for (int i = 0; i < 12; i++)
+            {
+                StoreBatch batch = SimulatedStore.RandomBatch(random);
+                StoreModel next = possible[^1].Copy();
+                next.Apply(batch);
+                possible.Add(next);
+                try
+                {
+                    store.Commit(batch, FlushLevel.Flushed);
+                }
+                catch (StoreException error)
+                {
+                    if (error.Fault == StoreFault.Stopped)
+                        possible.RemoveAt(possible.Count - 1);
+                    Assert.That(() => Put(store, 50, FlushLevel.Written), Stops);
+                    throw;
+                }
+                possible.RemoveRange(0, possible.Count - 1);
+                if (i % 5 == 4)
+                    clock.Advance(TimeSpan.FromSeconds(3));
+            }
+        }
+        finally
+        {
+            await store.DisposeAsync();
+        }
+    }
+
+    // Space
+
+    [Test]
+    public void BelowTheLowWaterMarkMessagesAreRefusedAndAcksAreTaken()
+    {
+        LiteMessageStore store = Open(minFreeBytes: 1000);
+        Put(store, 1, FlushLevel.Flushed);
+        _disk.Available = 999;
+
+        StoreException refusal = Assert.Throws<StoreException>(() => Put(store, 2, FlushLevel.Flushed));
+
+        Assert.That(refusal.Fault, Is.EqualTo(StoreFault.Refused));
+        Assert.That(refusal.Message, Does.Contain(SimulatedStore.Paths.Data).And.Contain("999").And.Contain("1000").And.Contain("MinFreeBytes"));
+        store.Commit(
+            SimulatedStore.Batch(batch =>
+            {
+                batch.Delete(SimulatedStore.Key(1));
+                batch.Put(new StoreKey(StoreKind.Attempts, 1, 0, 0, 0, 5), new byte[4]);
+                batch.Put(new StoreKey(StoreKind.Meta, 0, 0, 0, 0, 1), new byte[16]);
+            }),
+            FlushLevel.Flushed);
+        _disk.Available = 1 << 20;
+        Put(store, 3, FlushLevel.Flushed);
+        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(3));
+    }
+
+    // Checkpoints
+
+    [Test]
+    public void AnIdleStoreEmptiesItsLog()
+    {
+        LiteMessageStore store = Open(logBytes: 1 << 24);
+        Put(store, 1, FlushLevel.Flushed);
+        long busy = LogLength();
+        _clock.Advance(TimeSpan.FromMilliseconds(900));
+        Put(store, 2, FlushLevel.Flushed);
+        _clock.Advance(TimeSpan.FromMilliseconds(200));
+        Assert.That(LogLength(), Is.GreaterThanOrEqualTo(busy), "it was not idle");
+
+        _clock.Advance(TimeSpan.FromSeconds(2));
+
+        Assert.That(LogLength(), Is.LessThan(busy));
+        Assert.That(_clock.ArmedTimers, Is.Zero, "an idle store has nothing to do");
+        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(2));
+    }
+
+    [Test]
+    public void ALongLogIsEmptiedAtOnceAndNeverGrowsBeyondTwiceItsLimit()
+    {
+        const long Limit = 64 * 1024;
+        LiteMessageStore store = Open(logBytes: Limit);
+        long longest = 0;
+        for (int i = 0; i < 100; i++)
+        {
+            Put(store, i, FlushLevel.Flushed);
+            longest = Math.Max(longest, LogLength());
+        }
+        // One commit and the zeros ahead come on top.
+        Assert.That(longest, Is.InRange(Limit, (2 * Limit) + (6 * 8192) + (Limit / 4)));
+
+        for (int i = 100; LogLength() < Limit + (Limit / 2); i++)
+            Put(store, i, FlushLevel.Flushed);
+        _clock.Advance(TimeSpan.Zero);
+
+        Assert.That(LogLength(), Is.EqualTo(8192));
+        Assert.That(SimulatedStore.Describe(store), Has.Length.GreaterThanOrEqualTo(100));
+    }
+
+    [Test]
+    public async Task AStoreThatIsClosedIsOneFile()
+    {
+        LiteMessageStore store = Open();
+        Put(store, 1, FlushLevel.Written);
+
+        await store.DisposeAsync();
+
+        Assert.That(_disk.Exists(SimulatedStore.Paths.Log), Is.False);
+        Assert.That(_disk.Exists(SimulatedStore.Paths.Data), Is.True);
+    }
+
+    // Means
+
+    private static NUnit.Framework.Constraints.IResolveConstraint Stops => Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.Fault)).EqualTo(StoreFault.Stopped);
+
+    private LiteMessageStore Open(long logBytes = 64 * 1024, long minFreeBytes = 0) => SimulatedStore.Open(_disk, _clock, logBytes, minFreeBytes);
+
+    private static void Put(LiteMessageStore store, int sequence, FlushLevel level) =>
+        store.Commit(SimulatedStore.Batch(batch => batch.Put(SimulatedStore.Key(sequence), new byte[4], new byte[100])), level);
+
+    private long LogLength() => _disk.ReadAll(SimulatedStore.Paths.Log).Length;
+
+    private void FailNextFlush(Action? before = null) => _disk.BeforeSync = () =>
+    {
+        before?.Invoke();
+        _disk.BeforeSync = null;
+        _disk.FailAt = _disk.Calls + 1;
+    };
+}
