@@ -27,12 +27,13 @@ internal sealed class LiteMessageStore : IMessageStore
     private bool _isBusy;
     private bool _isWatched;
 
-    private LiteMessageStore(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time, IDisposable storeLock, StoreFiles files)
+    private LiteMessageStore(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time, IDisposable storeLock, Witness? witness, StoreFiles files)
     {
         _fileSystem = fileSystem;
         _paths = paths;
         _options = options;
         _lock = storeLock;
+        Witness = witness;
         _files = files;
         _engine = LiteEngines.Open(files.Data, files.Log);
         _records = new RecordTable(_engine, paths.Data);
@@ -46,15 +47,17 @@ internal sealed class LiteMessageStore : IMessageStore
 
     public bool CommitBlocks => true;
 
+    public Witness? Witness { get; }
+
     /// <summary>Opens a store, creating it if there is none.</summary>
     public static LiteMessageStore Open(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time)
     {
-        IDisposable storeLock = StoreOpening.Lock(fileSystem, paths);
+        (IDisposable storeLock, Witness? witness) = StoreOpening.Own(fileSystem, paths, time);
         StoreFiles? files = null;
         try
         {
             files = StoreOpening.Open(fileSystem, paths, options);
-            return new LiteMessageStore(fileSystem, paths, options, time, storeLock, files);
+            return new LiteMessageStore(fileSystem, paths, options, time, storeLock, witness, files);
         }
         catch (Exception error)
         {
@@ -155,6 +158,7 @@ internal sealed class LiteMessageStore : IMessageStore
             {
                 // What was confirmed is in the log, which stays: the next opening goes on from there, or says what is wrong.
                 Stop(error as StoreException ?? StoreErrors.Failed("closing", _paths, error));
+                Witness?.Abandon();
             }
             finally
             {

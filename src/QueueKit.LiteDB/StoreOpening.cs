@@ -1,4 +1,5 @@
 using QueueKit.LiteDB.Files;
+using QueueKit.Stores;
 
 namespace QueueKit.LiteDB;
 
@@ -18,14 +19,18 @@ internal static class StoreOpening
         }
     }
 
+    /// <summary>Makes the caller the store's only owner, by its witness where it has one.</summary>
+    public static (IDisposable Lock, Witness? Witness) Own(IStoreFileSystem files, StorePaths paths, TimeProvider time)
+    {
+        RefuseFolders(files, paths);
+        Witness? witness = files.OpenWitness(paths.Data, files.Exists(paths.Data), time);
+        return (witness ?? Lock(files, paths), witness);
+    }
+
     /// <summary>Opens the files, creating a store if there is none.</summary>
     public static StoreFiles Open(IStoreFileSystem files, StorePaths paths, LiteDBStoreOptions options)
     {
-        foreach (string path in (ReadOnlySpan<string>)[paths.Data, paths.Log])
-        {
-            if (files.IsFolder(path))
-                throw StoreErrors.NotAFile(path);
-        }
+        RefuseFolders(files, paths);
         try
         {
             if (!files.Exists(paths.Data))
@@ -35,6 +40,15 @@ internal static class StoreOpening
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw StoreErrors.NoAccess(paths.Data, error);
+        }
+    }
+
+    private static void RefuseFolders(IStoreFileSystem files, StorePaths paths)
+    {
+        foreach (string path in (ReadOnlySpan<string>)[paths.Data, paths.Log])
+        {
+            if (files.IsFolder(path))
+                throw StoreErrors.NotAFile(path);
         }
     }
 

@@ -27,9 +27,9 @@ internal sealed class BareLiteDB : IDisposable
     public BareLiteDB(string folder)
     {
         var paths = new StorePaths(Path.Combine(folder, "bare.db"));
-        var disk = new DiskFileSystem();
+        DiskFileSystem disk = DiskFileSystem.Instance;
         _lock = StoreOpening.Lock(disk, paths);
-        _files = StoreOpening.Open(disk, paths);
+        _files = StoreOpening.Open(disk, paths, new LiteDBStoreOptions());
         _engine = LiteEngines.Open(_files.Data, _files.Log);
         _thread = new Thread(Run) { IsBackground = true };
         _thread.Start();

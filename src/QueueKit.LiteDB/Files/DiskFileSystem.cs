@@ -1,4 +1,5 @@
 using Microsoft.Win32.SafeHandles;
+using QueueKit.Stores;
 
 namespace QueueKit.LiteDB.Files;
 
@@ -22,6 +23,8 @@ internal sealed class DiskFileSystem : IStoreFileSystem
     public void SyncDirectory(string path) => NativeCalls.SyncDirectory(Path.GetDirectoryName(path)!);
 
     public long AvailableBytes(string path) => new DriveInfo(Path.GetDirectoryName(path)!).AvailableFreeSpace;
+
+    public Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time) => Witness.Open(storePath, storeExists, timeProvider: time);
 
     public IDisposable? TryLock(string path) => FileLock.TryTake(path);
 

@@ -1,3 +1,5 @@
+using QueueKit.Stores;
+
 namespace QueueKit.LiteDB.Files;
 
 /// <summary>What a store asks of a file system: the seam at which tests let disks fill up, fail, hang and lose power.</summary>
@@ -28,6 +30,9 @@ internal interface IStoreFileSystem
 
     /// <summary>What this process may still write to the disk of <paramref name="path"/>.</summary>
     long AvailableBytes(string path);
+
+    /// <summary>Opens the witness of a store, which is its lock too; null where there is none, because nothing survives the process: then <see cref="TryLock"/> serves.</summary>
+    Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time);
 
     /// <summary>Takes the exclusive lock that a file stands for, creating the file if need be; null if somebody else has it.</summary>
     IDisposable? TryLock(string path);

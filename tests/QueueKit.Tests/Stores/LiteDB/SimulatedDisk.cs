@@ -1,4 +1,5 @@
 using QueueKit.LiteDB.Files;
+using QueueKit.Stores;
 
 namespace QueueKit.Tests.Stores.LiteDB;
 
@@ -85,6 +86,8 @@ internal sealed class SimulatedDisk : IStoreFileSystem
     }
 
     public long AvailableBytes(string path) => Available;
+
+    public Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time) => null;
 
     public IDisposable? TryLock(string path) => _locks.Add(path) ? new HeldLock(this, path) : null;
 
