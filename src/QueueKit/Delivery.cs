@@ -25,7 +25,7 @@ public abstract class Delivery
     /// <summary>1 for the first attempt, and one more for each that started and failed. Releases, drains and unstarted deliveries are not counted.</summary>
     public abstract int Attempt { get; }
 
-    /// <summary>Whether the message was delivered before, for whatever reason it came back: a consumer that must not act twice looks here first.</summary>
+    /// <summary>Whether the message was delivered before, for whatever reason it came back, or may have been, after a power cut: a consumer that must not act twice looks here first.</summary>
     public abstract bool IsRedelivered { get; }
 
     /// <summary>Where the message comes from and why, if this queue got it as a dead letter; otherwise null.</summary>

@@ -290,6 +290,45 @@ public sealed class WitnessTests : IDisposable
         Refused(() => Open(), StoreFault.Unreadable);
     }
 
+    // ---- A full disk
+
+    [Test]
+    public void OnAFullDiskTheOpeningIsRefusedAndTriedAgainWhenThereIsRoom()
+    {
+        using SmallDisk disk = Mount(kilobytes: 128);
+        string store = disk.PathOf("queue.db");
+
+        StoreException error = Refused(() => Witness.Open(store, storeExists: false), StoreFault.Refused);
+        Assert.That(error.Message, Does.Contain("no room").And.Contain(store).And.Contain("Make room"));
+
+        disk.Resize(kilobytes: 512);
+        using Witness witness = Witness.Open(store, storeExists: false);
+        Assert.That(witness.IsComplete, Is.True);
+    }
+
+    [Test]
+    public void OnAFullDiskItStaysAsLargeAsItIs()
+    {
+        using SmallDisk disk = Mount(kilobytes: 300);
+        string store = disk.PathOf("queue.db");
+        using (Witness witness = Witness.Open(store, storeExists: false))
+        {
+            witness.BeginLife(0, 0, s_none);
+            int free = witness.Slots.Free;
+            Assert.That(() => witness.Grow(), Throws.InstanceOf<IOException>());
+            Assert.That(witness.Slots.Free, Is.EqualTo(free));
+            // Every slot has its place on the disk: a store into one that had none would end the process here.
+            for (int slot = 1; slot <= WitnessSlots.PerBlock; slot++)
+                witness.Slots.Take(slot, slot, WitnessSlots.Word(1, slot, SlotState.Started, suspect: false));
+            witness.Abandon();
+        }
+
+        using Witness again = Witness.Open(store, storeExists: true);
+        Assert.That(again.Deliveries, Has.Count.EqualTo(WitnessSlots.PerBlock));
+        disk.Resize(kilobytes: 1024);
+        Assert.That(again.Grow(), Is.True);
+    }
+
     // ---- The slots
 
     [Test]
@@ -437,6 +476,56 @@ public sealed class WitnessTests : IDisposable
     }
 
     [Test]
+    public async Task NoSlotIsGivenOutTwiceHoweverManyTakeAndGiveAtOnce()
+    {
+        using Witness witness = Open();
+        witness.BeginLife(0, 0, s_none);
+        int[] holders = new int[3 * WitnessSlots.PerBlock + 1];
+        bool isTwice = false;
+
+        await Task.WhenAll(Enumerable.Range(1, 4).Select(me => Task.Run(() =>
+        {
+            var random = new Random(me);
+            var mine = new Stack<SlotMagazine>();
+            for (int i = 0; i < 20_000; i++)
+            {
+                if (random.Next(2) == 0 && mine.Count < 50 && witness.Slots.TryTake() is { } taken)
+                {
+                    mine.Push(taken);
+                    Mark(taken, 0, me);
+                }
+                else if (mine.TryPop(out SlotMagazine? back))
+                {
+                    Mark(back, me, 0);
+                    witness.Slots.Give(back);
+                }
+                if (me == 1 && i is 5_000 or 10_000)
+                    witness.Grow();
+            }
+            while (mine.TryPop(out SlotMagazine? back))
+            {
+                Mark(back, me, 0);
+                witness.Slots.Give(back);
+            }
+        })));
+
+        Assert.That(isTwice, Is.False);
+        Assert.That(witness.Slots.Free, Is.EqualTo(witness.Slots.Blocks * WitnessSlots.PerBlock));
+
+        void Mark(SlotMagazine magazine, int from, int to)
+        {
+            var slots = new List<int>();
+            while (magazine.Count > 0)
+                slots.Add(magazine.Pop());
+            foreach (int slot in slots)
+            {
+                isTwice |= Interlocked.CompareExchange(ref holders[slot], to, from) != from;
+                magazine.Push(slot);
+            }
+        }
+    }
+
+    [Test]
     public void DeliveriesWithoutASlotMakeEverythingDoubtfulWhileTheyAreOut([Values] bool back)
     {
         Live(witness =>
@@ -473,6 +562,32 @@ public sealed class WitnessTests : IDisposable
         witness.BeginLife(witness.WrittenCommit, 0, s_none);
         live(witness);
         (end ?? (witness => witness.Abandon()))(witness);
+    }
+
+    private SmallDisk Mount(int kilobytes)
+    {
+        string path = Directory.CreateDirectory(_folder.PathOf("disk")).FullName;
+        if (!OperatingSystem.IsLinux() || !Environment.IsPrivilegedProcess || !SmallDisk.Run($"mount -t tmpfs -o size={kilobytes}k tmpfs '{path}'"))
+            Assert.Ignore("A small file system can be mounted by root on Linux only: a full disk is not tried.");
+        return new SmallDisk(path);
+    }
+
+    // A file system in memory that is soon full.
+    private sealed class SmallDisk(string path) : IDisposable
+    {
+        public static bool Run(string command)
+        {
+            using Process shell = Process.Start("/bin/sh", ["-c", command]);
+            shell.WaitForExit();
+            return shell.ExitCode == 0;
+        }
+
+        public string PathOf(string name) => Path.Combine(path, name);
+
+        public void Resize(int kilobytes) => Assert.That(Run($"mount -o remount,size={kilobytes}k '{path}'"), Is.True);
+
+        // Lazily: mappings of files that were let go may still be there.
+        public void Dispose() => Run($"umount -l '{path}'");
     }
 
     private void AssertDamaged(byte[] content, string cause)
