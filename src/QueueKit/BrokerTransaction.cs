@@ -1,5 +1,6 @@
 using System.Buffers;
 using QueueKit.Queues;
+using QueueKit.Scheduling;
 
 namespace QueueKit;
 
@@ -133,7 +134,8 @@ public sealed class BrokerTransaction : IAsyncDisposable
         try
         {
             ct.ThrowIfCancellationRequested();
-            reservations = await ReserveAsync(ct).ConfigureAwait(false);
+            ValueTask<List<Reservation>> reserving = ReserveAsync(ct);
+            reservations = reserving.IsCompletedSuccessfully ? reserving.Result : await reserving.AsTask().CountedOn(_context.Scheduler);
         }
         catch
         {
@@ -201,7 +203,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
                     reservation.GiveBack();
             }
             waitedFor?.GiveBack();
-            await missing.WaitAsync(ct).ConfigureAwait(false);
+            missing.Waited(await missing.WaitAsync(ct).ConfigureAwait(false));
             waitedFor = missing;
         }
     }
@@ -296,6 +298,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
     // The places of one queue's messages.
     private sealed class Reservation(QueueConductor queue, List<Message> messages)
     {
+        private ReserveStep? _waiting;
         private Victims? _victims;
         private bool _isDropped;
 
@@ -326,11 +329,13 @@ public sealed class BrokerTransaction : IAsyncDisposable
         }
 
         // The policy may have changed since the verdict to wait, or decide once a pause ends.
-        public async ValueTask WaitAsync(CancellationToken ct)
+        public ValueTask<SendReceipt> WaitAsync(CancellationToken ct) =>
+            queue.ReserveAsync(_waiting = new ReserveStep(messages.Count, Bytes, isEntitled: false), ct);
+
+        public void Waited(SendReceipt receipt)
         {
-            var step = new ReserveStep(messages.Count, Bytes, isEntitled: false);
-            _isDropped = (await queue.ReserveAsync(step, ct).ConfigureAwait(false)).Outcome == SendOutcome.Dropped;
-            _victims = step.Victims;
+            _isDropped = receipt.Outcome == SendOutcome.Dropped;
+            _victims = _waiting!.Victims;
         }
 
         public void GiveBack()

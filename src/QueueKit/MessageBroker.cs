@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using QueueKit.Queues;
+using QueueKit.Scheduling;
 using QueueKit.Stores;
 
 namespace QueueKit;
@@ -40,6 +41,8 @@ public sealed class MessageBroker : IAsyncDisposable
     public Task Completion => _completion.Task;
 
     internal CommitPipeline? Pipeline => _context.Pipeline;
+
+    internal WorkScheduler Scheduler => _context.Scheduler;
 
     /// <summary>Opens a broker. With a store, everything the store holds is there again when this returns.</summary>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it.</exception>
@@ -85,13 +88,13 @@ public sealed class MessageBroker : IAsyncDisposable
                     break;
                 }
             }
-            await deletion.ConfigureAwait(false);
+            await deletion.CountedOn(_context.Scheduler);
         }
         if (committed is null)
             return queue;
         try
         {
-            await committed.ConfigureAwait(false);
+            await committed.CountedOn(_context.Scheduler);
         }
         catch (StoreException error)
         {
@@ -130,7 +133,7 @@ public sealed class MessageBroker : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(name);
         ct.ThrowIfCancellationRequested();
         MessageQueue? queue;
-        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var ended = new TaskCompletionSource();
         lock (_lock)
         {
             ThrowIfClosed();
@@ -144,7 +147,7 @@ public sealed class MessageBroker : IAsyncDisposable
         try
         {
             if (queue.Conductor.IsDurable)
-                await _catalog.DeleteAsync(queue.Conductor).ConfigureAwait(false);
+                await _catalog.DeleteAsync(queue.Conductor).CountedOn(_context.Scheduler);
             return true;
         }
         catch (StoreException error) when (error.Fault == StoreFault.Refused)
@@ -231,7 +234,7 @@ public sealed class MessageBroker : IAsyncDisposable
 
     private async Task WatchStoreAsync(CommitPipeline pipeline)
     {
-        await pipeline.Faulted.ConfigureAwait(false);
+        await pipeline.Faulted.CountedOn(_context.Scheduler);
         StoreException fault = pipeline.Fault!;
         _context.Log.StoreStopped(fault.Message);
         foreach (MessageQueue queue in Queues)
@@ -354,9 +357,9 @@ public sealed class MessageBroker : IAsyncDisposable
         // The time runs from the call on.
         using var timeout = new CancellationTokenSource(_context.Options.DrainTimeout, _context.Options.TimeProvider);
         // Off the caller's lock and stack first: what follows runs code of consumers.
-        await Task.Yield();
+        await _context.Scheduler.Yield();
         CancellationToken deadline = ct.CanBeCanceled ? ct : timeout.Token;
-        await Task.WhenAll(_consumers.Keys.Select(consumer => consumer.StopAsync(deadline).AsTask())).ConfigureAwait(false);
+        await Task.WhenAll(_consumers.Keys.Select(consumer => consumer.StopAsync(deadline).AsTask())).CountedOn(_context.Scheduler);
         var closed = new ObjectDisposedException(nameof(MessageBroker), "The broker is closed.");
         MessageQueue[] queues = [.. Queues];
         foreach (MessageQueue queue in queues)
@@ -366,7 +369,7 @@ public sealed class MessageBroker : IAsyncDisposable
             queue.Conductor.Upkeep.LoseLeases();
         _context.IsClosed = true;
         if (_context.Pipeline is { } pipeline)
-            await pipeline.DisposeAsync().ConfigureAwait(false);
+            await pipeline.DisposeAsync().AsTask().CountedOn(_context.Scheduler);
         _context.Timer.Dispose();
         _context.Log.Closed();
         _completion.TrySetResult();

@@ -9,8 +9,7 @@ internal sealed class DeadLetters(BrokerContext broker)
         var transfer = new Transfer(broker);
         foreach (CondemnedMessage message in condemned)
             transfer.Leave(source, message, keep: TryArrive(transfer, source, message));
-        transfer.Begin();
-        Observe(transfer.Done, source);
+        transfer.BeginUnattended(source);
     }
 
     /// <summary>Moves victims of <see cref="OverflowPolicy.DropOldest"/>: in the commit of the newcomer that they make room for, if that has one. On no lock.</summary>
@@ -28,8 +27,7 @@ internal sealed class DeadLetters(BrokerContext broker)
                 transfer.Evict(source, victims!);
             else
                 transfer.Bring(newcomer);
-            transfer.Begin();
-            Observe(transfer.Done, source);
+            transfer.BeginUnattended(source);
         }
     }
 
@@ -86,13 +84,4 @@ internal sealed class DeadLetters(BrokerContext broker)
         };
         return new DeadLetterInfo(queue, reason, description, settlement.Details, attempts, message.History?.LastError, message.Sequence, now);
     }
-
-    // Nobody awaits a move. If it fails the messages are back in their queue (or the store has stopped, which everybody hears of); it must not go unseen.
-    private void Observe(Task move, QueueConductor source) => move.ContinueWith(
-        static (task, state) =>
-        {
-            var (log, queue) = ((Diagnostics.BrokerLog, string))state!;
-            log.DeadLetterMoveFailed(queue, task.Exception!.InnerException!.Message);
-        },
-        (broker.Log, source.Name), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
 }

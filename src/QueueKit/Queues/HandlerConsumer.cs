@@ -14,6 +14,8 @@ internal sealed class HandlerConsumer : MessageConsumer
     private readonly Consumer _consumer;
     private readonly Place[] _places;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    // For the broker's own waits, which nobody else's continuations may hold up.
+    private readonly TaskCompletionSource _end = new();
     private readonly Action<HandlerConsumer> _ended;
     private int _running;
     private int _state = (int)ConsumerState.Running;
@@ -53,23 +55,23 @@ internal sealed class HandlerConsumer : MessageConsumer
     {
         BeginStop();
         s_current.Value?.Excuse(this);
-        Task completion = _completion.Task;
-        if (!completion.IsCompleted && ct.CanBeCanceled)
+        Task end = _end.Task;
+        if (!end.IsCompleted && ct.CanBeCanceled)
         {
-            var deadline = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            var deadline = new TaskCompletionSource();
             using (ct.UnsafeRegister(static source => ((TaskCompletionSource)source!).TrySetResult(), deadline))
-                await Task.WhenAny(completion, deadline.Task).ConfigureAwait(false);
-            if (!completion.IsCompleted)
+                await Task.WhenAny(end, deadline.Task).CountedOn(_broker.Scheduler);
+            if (!end.IsCompleted)
                 Abandon();
         }
         // How it ended is Completion's to tell; a stop has done its work either way.
-        await completion.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await end.CountedOn(_broker.Scheduler);
     }
 
     public override async ValueTask DisposeAsync()
     {
         using var deadline = new CancellationTokenSource(_broker.Options.DrainTimeout, _broker.Options.TimeProvider);
-        await StopAsync(deadline.Token).ConfigureAwait(false);
+        await StopAsync(deadline.Token).AsTask().CountedOn(_broker.Scheduler);
     }
 
     /// <summary>Called from inside a handler: whatever closes now does not wait for that handler.</summary>
@@ -112,6 +114,7 @@ internal sealed class HandlerConsumer : MessageConsumer
             _completion.TrySetException(_fault);
         // A consumer that nobody watches must not bring the process down through an unobserved task: the log has the fault.
         _ = _completion.Task.Exception;
+        _end.SetResult();
     }
 
     /// <summary>One place: a loop, and what it needs again and again.</summary>
@@ -167,7 +170,7 @@ internal sealed class HandlerConsumer : MessageConsumer
                     {
                         try
                         {
-                            delivery = await owner._queue.WaitForDeliveryAsync(_receive).ConfigureAwait(false);
+                            delivery = (InFlightDelivery?)await owner._queue.WaitForDeliveryAsync(_receive).ConfigureAwait(false);
                         }
                         catch (StoreException error) when (error.Fault == StoreFault.Refused)
                         {

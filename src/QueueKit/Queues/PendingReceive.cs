@@ -13,7 +13,7 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
     [ThreadStatic]
     private static PendingReceive? t_spare;
 
-    private ManualResetValueTaskSourceCore<InFlightDelivery?> _core;
+    private Completion<InFlightDelivery?> _core;
     private CancellationTokenRegistration _registration;
     private QueueReceiver? _receiver;
     private QueueConductor? _queue;
@@ -120,10 +120,10 @@ internal sealed class PendingReceive : WorkItem, IValueTaskSource<Delivery?>, IV
     ValueTaskSourceStatus IValueTaskSource<bool>.GetStatus(short token) => _core.GetStatus(token);
 
     void IValueTaskSource<Delivery?>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _core.OnCompleted(continuation, state, token, flags);
+        _core.OnCompleted(continuation, state, token, flags, this);
 
     void IValueTaskSource<bool>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _core.OnCompleted(continuation, state, token, flags);
+        _core.OnCompleted(continuation, state, token, flags, this);
 
     protected override void Run()
     {

@@ -14,7 +14,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     [ThreadStatic]
     private static PendingSend? t_spare;
 
-    private ManualResetValueTaskSourceCore<SendReceipt> _core;
+    private Completion<SendReceipt> _core;
     private CancellationTokenRegistration _registration;
     private QueueConductor? _queue;
     private Message? _single;
@@ -261,7 +261,7 @@ internal sealed class PendingSend : CommitWork, IValueTaskSource<SendReceipt>, I
     ValueTaskSourceStatus IValueTaskSource<SendReceipt>.GetStatus(short token) => _core.GetStatus(token);
 
     void IValueTaskSource<SendReceipt>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _core.OnCompleted(continuation, state, token, flags);
+        _core.OnCompleted(continuation, state, token, flags, this);
 
     /// <summary>For a send that was never shown to anybody.</summary>
     public void Recycle()

@@ -1,5 +1,6 @@
 using System.Threading.Tasks.Sources;
 using QueueKit.Collections;
+using QueueKit.Scheduling;
 using QueueKit.Stores;
 
 namespace QueueKit.Queues;
@@ -23,7 +24,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
     [ThreadStatic]
     private static PendingSettle? t_spare;
 
-    private ManualResetValueTaskSourceCore<SettleResult> _core;
+    private Completion<SettleResult> _core;
     private QueueConductor? _queue;
     private Exception? _error;
     private bool _isAwaited;
@@ -95,7 +96,7 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
     ValueTaskSourceStatus IValueTaskSource<SettleResult>.GetStatus(short token) => _core.GetStatus(token);
 
     void IValueTaskSource<SettleResult>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
-        _core.OnCompleted(continuation, state, token, flags);
+        _core.OnCompleted(continuation, state, token, flags, this);
 
     /// <summary>Whether somebody awaits it and must be woken; otherwise it is recycled here and now.</summary>
     public bool NeedsWake()

@@ -255,20 +255,21 @@ internal sealed class QueueConductor : IDeadlineTarget
     }
 
     /// <summary>Waits for a delivery for a place of a handler; null once its consumer is stopped.</summary>
-    public async ValueTask<InFlightDelivery?> WaitForDeliveryAsync(PendingReceive receive)
+    public ValueTask<Delivery?> WaitForDeliveryAsync(PendingReceive receive)
     {
         Aftermath aftermath = default;
         lock (_lock)
         {
             ThrowIfUnavailable();
             if (receive.Consumer.IsClosed)
-                return null;
+                return default;
             Moment moment = Enter(ref aftermath);
             BeginReceive(receive, null, moment, CancellationToken.None, ref aftermath);
             Exit(moment, ref aftermath);
         }
+        ValueTask<Delivery?> result = receive.AsDelivery;
         Finish(ref aftermath);
-        return (InFlightDelivery?)await receive.AsDelivery.ConfigureAwait(false);
+        return result;
     }
 
     /// <summary>Ends a consumer: it gets nothing more, and its waits end with nothing.</summary>
@@ -485,7 +486,7 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     private async ValueTask<SettleResult> AfterCommitAsync(SettleResult result)
     {
-        await new AwaitedWork(FlushLevel, write: null).EnqueueTo(_broker).ConfigureAwait(false);
+        await new AwaitedWork(FlushLevel, write: null).EnqueueTo(_broker).CountedOn(_broker.Scheduler);
         return result;
     }
 

@@ -1,3 +1,4 @@
+using QueueKit.Scheduling;
 using QueueKit.Stores;
 
 namespace QueueKit.Queues;
@@ -94,7 +95,7 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         ct.ThrowIfCancellationRequested();
         var purge = new Purge(queue);
         queue.Step(purge, static (core, purge, in moment, ref aftermath) => purge.Begin(core));
-        await purge.Committed.ConfigureAwait(false);
+        await purge.Committed.CountedOn(queue.Broker.Scheduler);
         return purge.Count;
     }
 

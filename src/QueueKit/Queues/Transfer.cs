@@ -1,3 +1,4 @@
+using System.Threading.Tasks.Sources;
 using QueueKit.Scheduling;
 using QueueKit.Stores;
 
@@ -15,21 +16,22 @@ internal interface ITransferStep
 /// queue applies its share. Between the commit and the last share an observer may see a part; nothing can fail there any more.
 /// Where no queue is durable there is no commit, and the decision is the point where the leases are claimed.
 /// </remarks>
-internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
+internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget, IValueTaskSource
 {
     private readonly List<Arrival> _arrivals = [];
     private readonly List<Exit> _exits = [];
     private readonly List<(QueueConductor Queue, Victims Victims)> _victims = [];
-    private readonly TaskCompletionSource _done = new();
+    private Completion<bool> _done;
     private PendingSend? _newcomer;
+    private string? _unattended;
     private Exception? _error;
     // Set where it wrote nothing, because a queue that was to get a message was gone from the store before it.
     private QueueConductor? _gone;
 
     public override ICommitTarget Target => this;
 
-    /// <summary>Completes when everything is applied; faults when nothing is.</summary>
-    public Task Done => _done.Task;
+    /// <summary>Completes when everything is applied; faults when nothing is. Awaited once.</summary>
+    public ValueTask Done => new(this, _done.Version);
 
     /// <summary>Adds a message for which a place has been taken.</summary>
     public void Arrive(QueueConductor queue, Message message, DeadLetterInfo? deadLetter = null) => _arrivals.Add(new Arrival(queue, message, deadLetter));
@@ -63,6 +65,13 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         _exits.Add(exit);
         if (exit.Kind == ExitKind.DeadLettered && !broker.DeadLetters.TryArrive(this, queue, exit.Condemned))
             exit.Kind = ExitKind.Discarded;
+    }
+
+    /// <summary>The same for a move to the dead letters, which nobody awaits. If it fails the messages are back in their queue (or the store has stopped, which everybody hears of); it must not go unseen.</summary>
+    public void BeginUnattended(QueueConductor source)
+    {
+        _unattended = source.Name;
+        Begin();
     }
 
     /// <summary>Commits, if any queue concerned is durable, and applies.</summary>
@@ -133,12 +142,22 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         _newcomer?.Failed(reason);
     }
 
+    void IValueTaskSource.GetResult(short token) => _done.GetResult(token);
+
+    ValueTaskSourceStatus IValueTaskSource.GetStatus(short token) => _done.GetStatus(token);
+
+    void IValueTaskSource.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+        _done.OnCompleted(continuation, state, token, flags, this);
+
     protected override void Run()
     {
-        if (_error is null || _newcomer is not null)
-            _done.SetResult();
-        else
+        if (_unattended is null && _error is not null)
             _done.SetException(_error);
+        else
+            _done.SetResult(true);
+        // The sender of a newcomer hears of it himself.
+        if (_unattended is not null && _error is not null && _newcomer is null)
+            broker.Log.DeadLetterMoveFailed(_unattended, _error.Message);
     }
 
     private void Committed(ref WakeList wakes)

@@ -16,6 +16,9 @@ internal abstract class WorkItem : IThreadPoolWorkItem
         scheduler.Finished();
     }
 
+    /// <summary>Schedules another item where this one was scheduled.</summary>
+    internal void ScheduleAfter(WorkItem item) => _scheduler!.Schedule(item);
+
     /// <summary>Does the work. What it runs of the application must not throw into it.</summary>
     protected abstract void Run();
 

@@ -1,7 +1,11 @@
 namespace QueueKit.Scheduling;
 
 /// <summary>The one place through which a broker's wake-ups and completions run: on the thread pool, counted.</summary>
-/// <remarks>The count makes "nothing left to do" a fact: while it is zero no continuation of the broker is under way.</remarks>
+/// <remarks>
+/// The count makes "nothing left to do" a fact: while it is zero no continuation of the broker is under way. <see cref="Completion{T}"/> and <see cref="CountedAwait"/> see to that.
+/// Not in the count: what an application does on its own threads, be it in the midst of a handler, and its awaits of the rare methods that return an async method's task
+/// (declare, delete, purge, commit, stop, close) if they come just after the end; the commit thread of a store that blocks.
+/// </remarks>
 internal sealed class WorkScheduler
 {
     private readonly PaddedLong[] _finished = new PaddedLong[Stripe.Count];

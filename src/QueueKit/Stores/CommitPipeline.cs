@@ -30,8 +30,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private readonly LoopItem _loop;
     private readonly Thread? _thread;
     private readonly ManualResetEventSlim? _signal;
-    private readonly TaskCompletionSource _stopped = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly TaskCompletionSource _faulted = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _stopped = new();
+    private readonly TaskCompletionSource _faulted = new();
 
     // Works in reverse order of arrival. Pushed from under the locks of queues, so it must not take one itself.
     private CommitWork? _intake;
@@ -72,7 +72,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
     /// <summary>Why the store has stopped; null while it works.</summary>
     public StoreException? Fault => Volatile.Read(ref _fault);
 
-    /// <summary>Completes, without fault, when the store has stopped.</summary>
+    /// <summary>Completes, without fault, when the store has stopped: in the loop, so it is awaited with <see cref="CountedAwait"/>.</summary>
     public Task Faulted => _faulted.Task;
 
     public int MaxRecordBytes => _store.MaxRecordBytes;
@@ -114,7 +114,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
             _signal!.Set();
         else if (Interlocked.Exchange(ref _running, 1) == 0)
             _scheduler.Schedule(_loop);
-        await _stopped.Task.ConfigureAwait(false);
+        await _stopped.Task.CountedOn(_scheduler);
         _signal?.Dispose();
     }
 

@@ -186,8 +186,8 @@ public abstract class Journey(Durability durability)
     private protected static async Task Idle(MessageQueue queue)
     {
         long start = TimeProvider.System.GetTimestamp();
-        // The test may itself run as the continuation of a completion: the first yield leaves it. An await that finds its task completed a moment
-        // before goes on as an item of the thread pool that nobody counts: so the pool has to be quiet too, and not only for an instant.
+        // The test may itself run as the continuation of a completion: the first yield leaves it. What the test sets off
+        // beside the broker, a handler that has waited for its signal for example, is on the thread pool and not in the count: so the pool has to be quiet too, and not only for an instant.
         for (int quiet = 0; quiet < 3;)
         {
             await Task.Yield();
