@@ -41,10 +41,10 @@ internal static class StoreOpening
     private static void Create(IStoreFileSystem files, StorePaths paths)
     {
         // A new store beside what is left of an old one would hide a loss.
-        foreach (string other in (ReadOnlySpan<string>)[paths.Log, paths.LiteBackup])
+        foreach (string other in (ReadOnlySpan<string>)[paths.Repaired, paths.Log, paths.LiteBackup])
         {
             if (files.Exists(other))
-                throw StoreErrors.DataMissing(paths, other);
+                throw other == paths.Repaired ? StoreErrors.RepairCutShort(paths) : StoreErrors.DataMissing(paths, other);
         }
         try
         {
