@@ -45,4 +45,16 @@ public sealed class LiteDBStore : IMessageStoreProvider
         // Off the caller's thread: it reads the log, which takes as long as the disk does.
         return new(Task.Run<IMessageStore>(() => LiteMessageStore.Open(_files, _paths, _options, _options.TimeProvider ?? _brokerTime()), ct));
     }
+
+    /// <summary>Copies everything that can be read into a new file, flushes it and puts it in the place of the old one, which is kept under another name.</summary>
+    /// <remarks>For a store that says it is damaged or may not be opened any more. Needs as much free space again as the store takes, and nobody may have it open.</remarks>
+    /// <param name="path">The data file.</param>
+    /// <param name="ct">Gives up before anything has happened.</param>
+    /// <returns>What was found.</returns>
+    /// <exception cref="StoreException">It is in use, not there, or the disk failed: the store is as it was.</exception>
+    public static Task<LiteDBRepairReport> RepairAsync(string path, CancellationToken ct = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        return Task.Run(() => StoreRepair.Run(DiskFileSystem.Instance, new StorePaths(path)), ct);
+    }
 }

@@ -10,7 +10,7 @@ namespace QueueKit.LiteDB;
 /// commits, reads or checkpoints, and every transaction and every query ends before the lock is let go. A worker thread would serialize the same
 /// calls and cost two switches each; and a read that waits for a flush is as it should be, because nothing may be handed out before it is on the disk.
 /// </remarks>
-internal sealed class LiteMessageStore : IMessageStore
+internal sealed class LiteMessageStore : IMessageStore, IDisposable
 {
     private readonly Lock _gate = new();
     private readonly StorePaths _paths;
@@ -53,6 +53,15 @@ internal sealed class LiteMessageStore : IMessageStore
     public static LiteMessageStore Open(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time)
     {
         (IDisposable storeLock, Witness? witness) = StoreOpening.Own(fileSystem, paths, time);
+        return Open(fileSystem, paths, options, time, storeLock, witness);
+    }
+
+    /// <summary>Creates a store that is in the making and has no witness yet.</summary>
+    public static LiteMessageStore Create(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time) =>
+        Open(fileSystem, paths, options, time, StoreOpening.Lock(fileSystem, paths), witness: null);
+
+    private static LiteMessageStore Open(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time, IDisposable storeLock, Witness? witness)
+    {
         StoreFiles? files = null;
         try
         {
@@ -133,39 +142,67 @@ internal sealed class LiteMessageStore : IMessageStore
         }
     }
 
-    public async ValueTask DisposeAsync()
+    /// <summary>Copies the log into the data file and closes both: the store is one file then.</summary>
+    /// <exception cref="StoreException">It failed, now or earlier: the log stays, and what was confirmed is in it.</exception>
+    public void Close()
     {
-        await _timer.DisposeAsync().ConfigureAwait(false);
+        lock (_gate)
+        {
+            ThrowIfStopped();
+            Checkpoint();
+            _engine.Dispose();
+            try
+            {
+                _files.Close();
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                throw Stop(StoreErrors.Failed("closing", _paths, error));
+            }
+            Release();
+        }
+    }
+
+    /// <summary>Closes; if that fails, the next opening goes on from the log, or says what is wrong.</summary>
+    public void Dispose()
+    {
         lock (_gate)
         {
             if (_isDisposed)
                 return;
-            _isDisposed = true;
             try
             {
                 if (_stopped is null)
-                {
-                    Checkpoint();
-                    _engine.Dispose();
-                    _files.Close();
-                }
-                else
-                {
-                    _engine.Dispose();
-                }
+                    Close();
             }
-            catch (Exception error) when (error is StoreException or IOException or UnauthorizedAccessException)
+            catch (StoreException error)
             {
                 // What was confirmed is in the log, which stays: the next opening goes on from there, or says what is wrong.
-                Stop(error as StoreException ?? StoreErrors.Failed("closing", _paths, error));
+                Stop(error);
                 Witness?.Abandon();
             }
             finally
             {
-                _files.Dispose();
-                _lock.Dispose();
+                Release();
             }
         }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        Dispose();
+        return default;
+    }
+
+    private void Release()
+    {
+        if (_isDisposed)
+            return;
+        _isDisposed = true;
+        _timer.Dispose();
+        _engine.Dispose();
+        _files.Dispose();
+        _lock.Dispose();
     }
 
     // The timer's: a checkpoint when the log is long, or when nothing was committed between two looks.

@@ -46,6 +46,9 @@ internal sealed class LogScan
     /// <summary>A page inside of what had been on the disk for certain that is not what was written; null if there is none.</summary>
     public long? DamagedPage { get; private set; }
 
+    // Where the transaction begins that proves the damage.
+    private long _behindDamage;
+
     /// <summary>Reads the log of a store.</summary>
     /// <remarks>
     /// The first transaction that is not whole ends the log: that is how a power cut leaves the last commits. Unless a later one is whole and says that
@@ -74,6 +77,32 @@ internal sealed class LogScan
         return scan;
     }
 
+    /// <summary>For repairs: the newest whole version of each page, by its place in the file, from before and behind every damage.</summary>
+    /// <param name="file">The log.</param>
+    /// <param name="state">Which log it is.</param>
+    /// <param name="damage">What was passed over.</param>
+    public static Dictionary<uint, long> Salvage(IStoreFile file, StoreState state, List<string> damage)
+    {
+        var newest = new Dictionary<uint, long>();
+        var scan = new LogScan(file, state);
+        long next = 1;
+        while (true)
+        {
+            while (scan.TryReadTransaction(next, out long after, out _, out _))
+            {
+                for (long page = next; page < after; page++)
+                    newest[PageFormat.PageId(scan.Page(page))] = page;
+                next = after;
+            }
+            scan.DamagedPage = null;
+            scan.LookBehind(next);
+            if (scan.DamagedPage is null)
+                return newest;
+            damage.Add($"The log is damaged between its pages {next} and {scan._behindDamage - 1}: the commits there are lost, and what they deleted may be back.");
+            next = scan._behindDamage;
+        }
+    }
+
     private void LookBehind(long end)
     {
         HasRemains = _file.Length % PageFormat.Size != 0;
@@ -87,6 +116,7 @@ internal sealed class LogScan
             if (transaction != previous && page > end && TryReadTransaction(page, out _, out _, out bool followsSyncedLog) && followsSyncedLog)
             {
                 DamagedPage = end;
+                _behindDamage = page;
                 return;
             }
             previous = transaction;

@@ -82,6 +82,9 @@ internal static class PageFormat
         return null;
     }
 
+    /// <summary>Whether a page of the data file is as LiteDB left it, without a checksum of ours.</summary>
+    public static bool IsUnsealed(ReadOnlySpan<byte> page) => Transaction(page) == LiteClearedTransaction;
+
     public static bool IsLiteHeader(ReadOnlySpan<byte> page) => page.Slice(InfoAt, LiteInfo.Length).SequenceEqual(LiteInfo);
 
     public static bool HasMark(ReadOnlySpan<byte> headerPage) => headerPage.Slice(MarkAt, Mark.Length).SequenceEqual(Mark);

@@ -45,6 +45,15 @@ internal static class StoreErrors
         $"'{paths.Data}' is missing, but '{found}' is there. Put the data file back beside it; if there is nothing to keep, delete '{found}', and a new store is created. Nothing was touched.",
         paths.Data);
 
+    public static StoreException RepairCutShort(StorePaths paths) => new(
+        StoreFault.Unreadable, $"'{paths.Data}' is missing, because a repair was cut short: '{paths.Repaired}' is to take its place. Call LiteDBStore.RepairAsync again. Nothing was touched.", paths.Data);
+
+    public static StoreException NothingToRepair(StorePaths paths) => new(
+        StoreFault.Refused, $"There is no store at '{paths.Data}' that could be repaired. Name the data file. Nothing was touched.", paths.Data);
+
+    public static StoreException RepairFailed(StorePaths paths, Exception cause) => new(
+        StoreFault.Failed, $"The repair of '{paths.Data}' failed: {cause.Message} It needs as much free space as the store is large. The store's files are as they were; find the cause and call LiteDBStore.RepairAsync again.", paths.Data, cause);
+
     public static StoreException WrongLog(StorePaths paths, string why) => new(
         StoreFault.Unreadable,
         $"'{paths.Log}' does not belong to '{paths.Data}': {why}. Copy and restore the two files together, and only while the store is closed. Nothing was touched.",

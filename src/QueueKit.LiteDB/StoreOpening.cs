@@ -20,11 +20,28 @@ internal static class StoreOpening
     }
 
     /// <summary>Makes the caller the store's only owner, by its witness where it has one.</summary>
-    public static (IDisposable Lock, Witness? Witness) Own(IStoreFileSystem files, StorePaths paths, TimeProvider time)
+    public static (IDisposable Lock, Witness? Witness) Own(IStoreFileSystem files, StorePaths paths, TimeProvider time, bool forRepair = false)
     {
         RefuseFolders(files, paths);
-        Witness? witness = files.OpenWitness(paths.Data, files.Exists(paths.Data), time);
-        return (witness ?? Lock(files, paths), witness);
+        bool exists = files.Exists(paths.Data);
+        try
+        {
+            Witness? witness = files.OpenWitness(paths.Data, exists, time, forRepair);
+            return (witness ?? Lock(files, paths), witness);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw StoreErrors.NoAccess(paths.Data, error);
+        }
+        // The witness is the first file that the disk is asked for: what stands in its way stands in the store's.
+        catch (StoreException error) when (error is { Fault: StoreFault.Refused, InnerException: IOException full })
+        {
+            throw exists ? StoreErrors.FailedToOpen(paths.Data, full) : StoreErrors.CannotCreate(paths.Data, full);
+        }
+        catch (StoreException error) when (error is { Fault: StoreFault.Unreadable, InnerException: (IOException or UnauthorizedAccessException) and { } cause })
+        {
+            throw StoreErrors.NoAccess(paths.Data, cause);
+        }
     }
 
     /// <summary>Opens the files, creating a store if there is none.</summary>
@@ -55,10 +72,10 @@ internal static class StoreOpening
     private static void Create(IStoreFileSystem files, StorePaths paths)
     {
         // A new store beside what is left of an old one would hide a loss.
-        foreach (string other in (ReadOnlySpan<string>)[paths.Log, paths.LiteBackup])
+        foreach (string other in (ReadOnlySpan<string>)[paths.Repaired, paths.Log, paths.LiteBackup])
         {
             if (files.Exists(other))
-                throw StoreErrors.DataMissing(paths, other);
+                throw other == paths.Repaired ? StoreErrors.RepairCutShort(paths) : StoreErrors.DataMissing(paths, other);
         }
         try
         {

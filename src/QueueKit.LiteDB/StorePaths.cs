@@ -10,8 +10,8 @@ internal sealed class StorePaths
         New = Beside("-new");
         Lock = Data + ".lock";
         LiteBackup = Beside("-backup");
-        Damaged = Beside("-damaged");
-        DamagedLog = Beside("-damaged-log");
+        Repaired = Beside("-repaired");
+        Repairing = Beside("-repairing");
     }
 
     public string Data { get; }
@@ -26,13 +26,13 @@ internal sealed class StorePaths
     /// <summary>What LiteDB's own rebuild leaves if it dies between its two renames, and the data file is gone.</summary>
     public string LiteBackup { get; }
 
-    /// <summary>Where a repair puts the old data file.</summary>
-    public string Damaged { get; }
+    /// <summary>What a repair has made: a whole store, which takes the place of the data file.</summary>
+    public string Repaired { get; }
 
-    public string DamagedLog { get; }
+    /// <summary>What a repair is making.</summary>
+    public string Repairing { get; }
 
-    public string Folder => Path.GetDirectoryName(Data)!;
-
-    private string Beside(string suffix) =>
+    /// <summary>A file beside the data file: <c>queue</c> + suffix + <c>.db</c>.</summary>
+    public string Beside(string suffix) =>
         Path.Combine(Path.GetDirectoryName(Data)!, Path.GetFileNameWithoutExtension(Data) + suffix + Path.GetExtension(Data));
 }

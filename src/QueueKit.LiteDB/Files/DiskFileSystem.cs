@@ -24,7 +24,11 @@ internal sealed class DiskFileSystem : IStoreFileSystem
 
     public long AvailableBytes(string path) => new DriveInfo(Path.GetDirectoryName(path)!).AvailableFreeSpace;
 
-    public Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time) => Witness.Open(storePath, storeExists, timeProvider: time);
+    public Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time, bool forRepair)
+    {
+        string folder = Path.GetDirectoryName(storePath)!;
+        return Directory.Exists(folder) ? Witness.Open(storePath, storeExists, forRepair, time) : throw new DirectoryNotFoundException($"There is no folder '{folder}'.");
+    }
 
     public IDisposable? TryLock(string path) => FileLock.TryTake(path);
 

@@ -32,7 +32,7 @@ internal interface IStoreFileSystem
     long AvailableBytes(string path);
 
     /// <summary>Opens the witness of a store, which is its lock too; null where there is none, because nothing survives the process: then <see cref="TryLock"/> serves.</summary>
-    Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time);
+    Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time, bool forRepair);
 
     /// <summary>Takes the exclusive lock that a file stands for, creating the file if need be; null if somebody else has it.</summary>
     IDisposable? TryLock(string path);

@@ -23,6 +23,13 @@ internal sealed class WitnessFile : IDisposable
 
     public string Path { get; }
 
+    /// <summary>Lets the views go that are kept, for a test that needs the disk they lie on.</summary>
+    internal static void ReleaseRetired()
+    {
+        while (s_retired.TryDequeue(out MemoryMappedViewAccessor? view))
+            view.Dispose();
+    }
+
     public long Length => RandomAccess.GetLength(_handle);
 
     /// <summary>Opens and locks the file, which it creates, empty, where there is none.</summary>

@@ -257,7 +257,7 @@ public class DamageTests
     {
         var random = new Random(seed);
         IEnumerable<int> heads = Enumerable.Range(0, length / 8192).SelectMany(page => Enumerable.Range(page * 8192, 32));
-        return heads.Concat(Enumerable.Range(0, 600).Select(_ => random.Next(length))).Where(offset => offset < 8192 * 12 || random.Next(4) == 0);
+        return heads.Concat(Enumerable.Range(0, 300).Select(_ => random.Next(length))).Where(offset => offset < 8192 * 4 || random.Next(3) == 0);
     }
 
     private static byte[] Flip(byte[] bytes, int offset)

@@ -124,13 +124,13 @@ public class LiteDBFileTests
     public async Task AStoreThatAnotherProcessHoldsIsInUse()
     {
         await FillAndClose(1);
-        using Process holder = await Start("flock", $"-x {_folder.File("queue.db.lock")} -c \"echo held; cat\"");
+        using Process holder = await Start("flock", $"-x {_folder.File("queue.db-witness")} -c \"echo held; cat\"");
         Assert.That(await holder.StandardOutput.ReadLineAsync(), Is.EqualTo("held"));
 
         StoreException refusal = Refusal();
 
         Assert.That(refusal.Fault, Is.EqualTo(StoreFault.InUse));
-        Assert.That(refusal.Message, Does.Contain(_folder.File("queue.db.lock")));
+        Assert.That(refusal.Message, Does.Contain(_folder.File("queue.db")));
         holder.StandardInput.Close();
         await holder.WaitForExitAsync();
         await using IMessageStore store = await OpenAsync();
@@ -227,6 +227,7 @@ public class LiteDBFileTests
         using SmallDisk disk = await SmallDisk.Mount(_folder, megabytes: 4);
         await using (IMessageStore store = await OpenAsync(disk.File("queue.db")))
             Put(store, 1, new byte[100]);
+        WitnessFile.ReleaseRetired();
         await disk.MakeReadOnly();
 
         foreach (string name in (string[])["queue.db", "another.db"])

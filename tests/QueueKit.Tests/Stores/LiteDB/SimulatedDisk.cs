@@ -87,7 +87,7 @@ internal sealed class SimulatedDisk : IStoreFileSystem
 
     public long AvailableBytes(string path) => Available;
 
-    public Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time) => null;
+    public Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time, bool forRepair) => null;
 
     public IDisposable? TryLock(string path) => _locks.Add(path) ? new HeldLock(this, path) : null;
 
