@@ -24,7 +24,7 @@ internal sealed class DeliverySlots(Witness witness, uint queue)
         int slot = history is { Slot: not 0 } ? history.TakeSlot() : Pop();
         delivery.Slot = slot;
         if (slot > 0)
-            witness.Slots.Take(slot, delivery.Sequence, Word(delivery, delivery.State == LeaseState.Held ? SlotState.Started : SlotState.Offered));
+            witness.Slots.Take(slot, delivery.Sequence, Word(delivery, delivery.State == LeaseState.Held ? SlotState.Started : Offered(delivery)));
         else
             witness.CountUntracked(+1);
     }
@@ -33,7 +33,7 @@ internal sealed class DeliverySlots(Witness witness, uint queue)
     public static void Start(InFlightDelivery delivery)
     {
         if (delivery.Slot > 0)
-            delivery.Queue.Broker.Witness!.Slots.Change(delivery.Slot, Word(delivery, SlotState.Offered), Word(delivery, SlotState.Started));
+            delivery.Queue.Broker.Witness!.Slots.Change(delivery.Slot, Word(delivery, Offered(delivery)), Word(delivery, SlotState.Started));
     }
 
     /// <summary>Its consumer is done with it, and it is not to blame for what comes; the store has yet to hear of it.</summary>
@@ -42,20 +42,37 @@ internal sealed class DeliverySlots(Witness witness, uint queue)
     /// <summary>The store has refused: it is its consumer's again.</summary>
     public void Restart(InFlightDelivery delivery) => Set(delivery, SlotState.Started);
 
-    /// <summary>The message is back in the queue, as if it had not been handed out; one that is suspect still remains on record.</summary>
+    /// <summary>The message is back in the queue as if it had not been handed out: nobody saw it, or who did is to say nothing. What was seen before that remains on record.</summary>
     public void PutBack(InFlightDelivery delivery)
     {
-        if (delivery.History is { IsSuspect: true } history && delivery.Slot > 0)
+        if (delivery is { IsRedelivered: true, History: { } history, Slot: > 0 })
         {
             Set(delivery, SlotState.Seen);
             history.Slot = delivery.Slot;
+            delivery.Slot = 0;
+            return;
         }
+        Forget(delivery);
+    }
+
+    /// <summary>The message is back in the queue, and its consumer had it. One that is suspect still remains on record.</summary>
+    public void Return(InFlightDelivery delivery)
+    {
+        if (delivery.History is { IsSuspect: true })
+            PutBack(delivery);
         else
-        {
-            Free(delivery.Slot);
-        }
+            Forget(delivery);
+    }
+
+    /// <summary>Takes a delivery off the record.</summary>
+    public void Forget(InFlightDelivery delivery)
+    {
+        Free(delivery.Slot);
         delivery.Slot = 0;
     }
+
+    /// <summary>Takes a message off the record that nobody has, and nobody will have.</summary>
+    public void Forget(in QueuedMessage message) => Free(message.History?.TakeSlot() ?? 0);
 
     /// <summary>Takes it off the record; 0 is none.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -73,6 +90,8 @@ internal sealed class DeliverySlots(Witness witness, uint queue)
             witness.CountUntracked(-1);
         }
     }
+
+    private static SlotState Offered(InFlightDelivery delivery) => delivery.IsRedelivered ? SlotState.OfferedAgain : SlotState.Offered;
 
     private static ulong Word(InFlightDelivery delivery, SlotState state) =>
         WitnessSlots.Word(delivery.Queue.Id, delivery.Sequence, state, delivery.History is { IsSuspect: true }, delivery.Message.Priority);

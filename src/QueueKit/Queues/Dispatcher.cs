@@ -381,7 +381,9 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
                 if (delivery.ExtrasIfAny is { } extras)
                     aftermath.Wakes.Add(extras);
                 // What somebody had stays on record: as seen, for whoever opens the store next.
-                if (state == LeaseState.Offered || conductor.Deletion is not null)
+                if (conductor.Deletion is not null)
+                    Slots?.Forget(delivery);
+                else if (state == LeaseState.Offered)
                     Slots?.PutBack(delivery);
                 TakeFromConsumer(delivery);
                 Ready.Insert(delivery.Queued.AsDelivered());

@@ -17,6 +17,7 @@ internal sealed class PurgedMessages
         {
             core.Books.Leaving.Add(message.Size);
             Loaded.Add(new WaitingMessage(message, dueTicks));
+            dispatcher.Slots?.Forget(message);
         }
         core.Pages?.BeginDeletion();
         Ranges = dispatcher.Ready.TakePaged();

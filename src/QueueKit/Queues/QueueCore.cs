@@ -365,7 +365,7 @@ internal sealed class QueueCore
             GiveUp(message, decision, settlement, delivery.Slot, moment, ref aftermath);
             return;
         }
-        Dispatcher.Slots?.PutBack(delivery);
+        Dispatcher.Slots?.Return(delivery);
         Redeliver(message, decision.Delay, end, moment, ref aftermath);
     }
 
@@ -580,6 +580,7 @@ internal sealed class QueueCore
             Gate.GiveBack(1, victim.Size);
             count++;
             victims?.Messages.Add(victim);
+            Dispatcher.Slots?.Forget(victim);
         }
         if (leaveLater || victims is null)
             return victims;

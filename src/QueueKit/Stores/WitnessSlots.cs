@@ -15,6 +15,8 @@ internal enum SlotState : byte
     Started,
     /// <summary>A consumer had it and is done with it, but the store has not heard of that; or one had it in an earlier life of the store.</summary>
     Seen,
+    /// <summary>As <see cref="Offered"/>, but another consumer has seen it before.</summary>
+    OfferedAgain,
 }
 
 /// <summary>A slot that was taken when the witness was opened.</summary>
@@ -95,7 +97,7 @@ internal sealed unsafe class WitnessSlots
                 continue;
             long sequence = (long)words[2 * i];
             var delivery = new WitnessedDelivery(i + 1, (uint)word, sequence, StateOf(word), (word & SuspectBit) != 0, (byte)((word >> 36) & 15));
-            if (delivery.State is SlotState.None or > SlotState.Seen || delivery.Band > Message.MaxPriority || sequence <= 0 || ((word ^ ((ulong)sequence << 40)) & SequenceBits) != 0)
+            if (delivery.State is SlotState.None or > SlotState.OfferedAgain || delivery.Band > Message.MaxPriority || sequence <= 0 || ((word ^ ((ulong)sequence << 40)) & SequenceBits) != 0)
                 return false;
             into.Add(delivery);
         }

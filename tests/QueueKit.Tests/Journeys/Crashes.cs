@@ -190,6 +190,42 @@ public sealed class Crashes(Durability durability) : Journey(durability), IDispo
     }
 
     [Test]
+    public async Task AMarkOutlivesAnOfferThatNobodyTook([Values] bool takenBack)
+    {
+        MessageQueue queue = await Declare();
+        await Send(queue, [.. Enumerable.Range(1, 40).Select(i => $"{i}")]);
+        await queue.ReceiveBatchAsync(40, TimeSpan.Zero);
+        await OpenAnew(Watched);
+        queue = Broker.GetQueue("orders");
+        await using (MessageReceiver receiver = queue.OpenReceiver())
+        {
+            Assert.That(await Soon(receiver.WaitToReceiveAsync()), Is.True);
+            Assert.That(receiver.TryReceive(out _), Is.True);
+            Assert.That(receiver.TryReceive(out _), Is.True);
+            Assert.That(OnRecord(SlotState.OfferedAgain), Is.GreaterThan(1));
+            if (takenBack)
+                await receiver.DisposeAsync();
+            queue = await Crash();
+        }
+
+        Assert.That((await DrainMarked(queue)).Select(body => body[^1]), Has.Exactly(40).EqualTo('!'));
+        Assert.That(OnRecord(), Is.Empty);
+    }
+
+    [Test]
+    public async Task WhatIsDroppedToMakeRoomLeavesTheRecord()
+    {
+        MessageQueue queue = await DeclareFull(3, new QueueOptions { Overflow = OverflowPolicy.DropOldest });
+        await queue.ReceiveBatchAsync(2, TimeSpan.Zero);
+        await OpenAnew(Watched);
+        queue = Broker.GetQueue("orders");
+        await Send(queue, "4", "5", "6");
+
+        Assert.That(await DrainMarked(queue), Is.EqualTo(["4", "5", "6"]));
+        Assert.That(OnRecord(), Is.Empty);
+    }
+
+    [Test]
     public async Task ATransactionIsOnRecordUntilItIsCommittedAndAgainIfItIsRefused()
     {
         MessageQueue queue = await Declare();
@@ -765,16 +801,17 @@ public sealed class Crashes(Durability durability) : Journey(durability), IDispo
         for (int life = 0; life < 30; life++)
         {
             var held = new List<Delivery>();
+            await using MessageReceiver receiver = queue.OpenReceiver();
             for (int step = random.Next(1, 60); step > 0; step--)
             {
-                switch (random.Next(6))
+                switch (random.Next(7))
                 {
                     case 0 or 1:
                         string body = $"{life}-{step}";
                         await Send(queue, body);
                         sent.Add(body);
                         break;
-                    case 2 or 3 when await queue.ReceiveAsync(TimeSpan.Zero) is { } delivery:
+                    case 2 or 3 or 6 when await Take(queue, receiver, random) is { } delivery:
                         Assert.That(acked, Does.Not.Contain(Text(delivery)), "An ack that was confirmed holds.");
                         if (!released.Contains(Text(delivery)))
                             Assert.That(delivery.IsRedelivered, Is.EqualTo(!seen.Add(Text(delivery))), $"{Text(delivery)} in life {life}");
@@ -854,6 +891,15 @@ public sealed class Crashes(Durability durability) : Journey(durability), IDispo
         }
         await Idle(queue);
         return [.. found];
+    }
+
+    // By a look, or as a receiver does, for which more is set aside.
+    private static async Task<Delivery?> Take(MessageQueue queue, MessageReceiver receiver, Random random)
+    {
+        Delivery? delivery = random.Next(2) == 0 ? await queue.ReceiveAsync(TimeSpan.Zero) : null;
+        if (delivery is null)
+            receiver.TryReceive(out delivery);
+        return delivery;
     }
 
     private static Delivery TakeAny(List<Delivery> from, Random random)
