@@ -100,7 +100,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
     /// <summary>Commits what has arrived, then closes the store. What is added later fails.</summary>
     public async ValueTask DisposeAsync()
     {
-        await StopAsync().ConfigureAwait(false);
+        await StopAsync().AsTask().CountedOn(_scheduler);
         if (!_faulted.Task.IsCompleted)
             _witness?.ComeToRest();
         await _store.DisposeAsync().ConfigureAwait(false);
