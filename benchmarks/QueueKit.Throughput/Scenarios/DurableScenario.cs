@@ -144,8 +144,7 @@ internal static class DurableScenario
         }
         else
         {
-            foreach (string file in Directory.GetFiles(backlog))
-                File.Copy(file, Path.Combine(folder.Path, Path.GetFileName(file)));
+            Copy(backlog, folder.Path);
         }
         return await Round.MeasureAsync(times, async () =>
         {
@@ -168,10 +167,20 @@ internal static class DurableScenario
             Message[] batch = [.. Enumerable.Range(0, 4_000).Select(static _ => new Message(s_body))];
             for (int i = 0; i < Backlog; i += batch.Length)
                 await queue.SendBatchAsync(batch);
-            foreach (string file in Directory.GetFiles(clean))
-                File.Copy(file, Path.Combine(killed, Path.GetFileName(file)));
+            Copy(clean, killed);
         }
         return (clean, killed);
+    }
+
+    // Asks for no lock: the witness is locked while the store is open.
+    private static void Copy(string from, string to)
+    {
+        foreach (string file in Directory.GetFiles(from))
+        {
+            using var source = new FileStream(file, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+            using FileStream target = File.Create(Path.Combine(to, Path.GetFileName(file)));
+            source.CopyTo(target);
+        }
     }
 
     private static ValueTask<MessageQueue> DeclareAsync(MessageBroker broker) =>
