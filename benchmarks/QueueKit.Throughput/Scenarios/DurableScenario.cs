@@ -161,12 +161,14 @@ internal static class DurableScenario
     {
         string clean = Directory.CreateTempSubdirectory("queuekit-backlog-").FullName, killed = Directory.CreateTempSubdirectory("queuekit-killed-").FullName;
         s_folders.AddRange([clean, killed]);
-        await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(clean, "queue.db"))))
+        await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(clean, "queue.db"), static store => store.IdleTime = TimeSpan.FromHours(1))))
         {
             MessageQueue queue = await broker.DeclareQueueAsync("durable", new QueueOptions { Overflow = OverflowPolicy.Buffer });
             Message[] batch = [.. Enumerable.Range(0, 4_000).Select(static _ => new Message(s_body))];
             for (int i = 0; i < Backlog; i += batch.Length)
                 await queue.SendBatchAsync(batch);
+            // The last checkpoint by size must be over: files that change while they are copied do not belong together.
+            await Task.Delay(TimeSpan.FromSeconds(2));
             Copy(clean, killed);
         }
         return (clean, killed);
