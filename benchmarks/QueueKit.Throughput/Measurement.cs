@@ -10,7 +10,6 @@ internal static class Measurement
     private const double WarmUpShare = 0.25;
 
     // A method is compiled anew after 30 calls and a pause of 100 ms without new ones. Some methods are called once a round.
-    private const int ShortRounds = 40;
     private const long ShortRoundMessages = 4_096;
     private static readonly TimeSpan s_compilerPause = TimeSpan.FromMilliseconds(150);
 
@@ -58,7 +57,7 @@ internal static class Measurement
     {
         long start = Stopwatch.GetTimestamp();
         long few = RoundUp(Math.Min(ShortRoundMessages, comparison.MaxMessages), comparison.Multiple);
-        for (int i = 0; i < ShortRounds; i++)
+        for (int i = 0; i < comparison.WarmUpRounds; i++)
         {
             await comparison.Reference.RunAsync(few);
             await comparison.Queue.RunAsync(few);
