@@ -46,8 +46,10 @@ internal static class DurableScenario
     {
         Multiple = tasks,
         RoundSeconds = 0.4,
-        // A round of one task is a few hundred flushes; the warm-up has forty rounds.
-        MaxMessages = Math.Max(tasks * 8, Math.Min(tasks * 200, 32_768)),
+        // A round of one task is a few hundred flushes.
+        MaxMessages = Math.Max(tasks * 8, Math.Min(tasks * 400, 32_768)),
+        // Each opens two stores.
+        WarmUpRounds = 10,
         TargetRatio = 0.8,
     };
 
