@@ -76,6 +76,9 @@ public sealed class Witness : IDisposable
     /// <summary>Why the store's files are not to be believed; null if they are.</summary>
     public string? Poison => Volatile.Read(ref _isClosed) != 0 ? _lastPoison : _life.Poison;
 
+    /// <summary>Whether the broker has found everything that was confirmed, and goes on with the store. Before that a store leaves its files as they are, also when it is disposed: what is wrong with them can then still be looked at, and repaired.</summary>
+    public bool IsAccepted { get; private set; }
+
     internal WitnessOwner? PreviousOwner { get; }
 
     internal WitnessSlots Slots { get; } = new();
@@ -276,6 +279,7 @@ public sealed class Witness : IDisposable
         {
             throw new StoreException(StoreFault.Refused, $"'{Path}', the witness of the store, cannot be written: {error.Message} Open the store again when the disk is well.", Path, error);
         }
+        IsAccepted = true;
     }
 
     /// <summary>The store has confirmed a commit.</summary>
