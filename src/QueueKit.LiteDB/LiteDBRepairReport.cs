@@ -3,17 +3,17 @@ namespace QueueKit.LiteDB;
 /// <summary>What <see cref="LiteDBStore.RepairAsync"/> has found and done.</summary>
 public sealed class LiteDBRepairReport
 {
-    internal LiteDBRepairReport(long records, IReadOnlyList<string> findings, IReadOnlyList<string> setAside)
+    internal LiteDBRepairReport(long messages, IReadOnlyList<string> findings, IReadOnlyList<string> setAside)
     {
-        Records = records;
+        Messages = messages;
         Findings = findings;
         SetAside = setAside;
     }
 
-    /// <summary>How many records were copied: messages, queues and the store's own.</summary>
-    public long Records { get; }
+    /// <summary>How many messages the store has now, all queues together.</summary>
+    public long Messages { get; }
 
-    /// <summary>What was damaged or is lost, in sentences; empty if everything was readable.</summary>
+    /// <summary>What was damaged, what is lost, and what was made anew in its place, in sentences; empty if the store was whole.</summary>
     public IReadOnlyList<string> Findings { get; }
 
     /// <summary>The files as they were before, under new names: delete them when they are not needed any more.</summary>

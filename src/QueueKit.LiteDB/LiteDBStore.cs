@@ -46,11 +46,15 @@ public sealed class LiteDBStore : IMessageStoreProvider
         return new(Task.Run<IMessageStore>(() => LiteMessageStore.Open(_files, _paths, _options, _options.TimeProvider ?? _brokerTime()), ct));
     }
 
-    /// <summary>Copies everything that can be read into a new file, flushes it and puts it in the place of the old one, which is kept under another name.</summary>
-    /// <remarks>For a store that says it is damaged or may not be opened any more. Needs as much free space again as the store takes, and nobody may have it open.</remarks>
+    /// <summary>Copies everything that can be read into a new file, flushes it and puts it in the place of the old one, which is kept under another name. A broker can open the store then.</summary>
+    /// <remarks>
+    /// For a store that says it is damaged or may not be opened any more. Needs as much free space again as the store takes, and nobody may have it open.
+    /// <para>Messages whose queue's name is lost are in a queue <c>recovered-N</c> afterwards. Numbers of messages are not used a second time. If a commit is
+    /// missing, what was acknowledged in it may be back.</para>
+    /// </remarks>
     /// <param name="path">The data file.</param>
     /// <param name="ct">Gives up before anything has happened.</param>
-    /// <returns>What was found.</returns>
+    /// <returns>What was lost, and what was made anew.</returns>
     /// <exception cref="StoreException">It is in use, not there, or the disk failed: the store is as it was.</exception>
     public static Task<LiteDBRepairReport> RepairAsync(string path, CancellationToken ct = default)
     {

@@ -23,6 +23,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
     private readonly ITimer _timer;
     private StoreException? _stopped;
     private bool _isDisposed;
+    private bool _hasCommitted;
     // Whether something was committed since the timer has looked, and whether the timer is running.
     private bool _isBusy;
     private bool _isWatched;
@@ -48,6 +49,9 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
     public bool CommitBlocks => true;
 
     public Witness? Witness { get; }
+
+    // Not before the broker has found out whether everything is there: a log that was damaged at its end is evidence.
+    private bool MayChangeFiles => _hasCommitted || Witness is not { IsAccepted: false } || (_files.Log.Length == 0 && !_files.Log.HasRemains);
 
     /// <summary>Opens a store, creating it if there is none.</summary>
     public static LiteMessageStore Open(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time)
@@ -108,7 +112,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
             {
                 throw Stop(error as StoreException ?? StoreErrors.Failed(doing, _paths, error));
             }
-            _isBusy = true;
+            _isBusy = _hasCommitted = true;
             if (!_isWatched && _files.Log.Length > 0)
                 Watch();
             if (_files.Log.Length >= _options.LogBytes)
@@ -172,7 +176,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
                 return;
             try
             {
-                if (_stopped is null)
+                if (_stopped is null && MayChangeFiles)
                     Close();
             }
             catch (StoreException error)
@@ -213,7 +217,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
             _isWatched = false;
             if (_isDisposed || _stopped is not null || _files.Log.Length == 0)
                 return;
-            if (_isBusy && _files.Log.Length < _options.LogBytes)
+            if ((_isBusy && _files.Log.Length < _options.LogBytes) || !MayChangeFiles)
             {
                 Watch();
                 return;

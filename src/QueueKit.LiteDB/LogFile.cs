@@ -52,8 +52,12 @@ internal sealed class LogFile : LiteStream, IDisposable
         _stamps = scan?.Stamps ?? [];
         Index(0);
         _allocated = file.Length;
+        HasRemains = scan is { HasRemains: true };
         _isSynced = true;
     }
+
+    /// <summary>Whether there is something behind the end: what commits that nobody was told of have left, or what damage has made of others. It goes with the first commit.</summary>
+    public bool HasRemains { get; private set; }
 
     /// <summary>Called when LiteDB has copied everything to the data file and wants the log empty.</summary>
     public Action? Emptied { get; set; }
@@ -82,6 +86,7 @@ internal sealed class LogFile : LiteStream, IDisposable
         _latest.Clear();
         LargestPageId = 0;
         _allocated = PageFormat.Size;
+        HasRemains = false;
         _isSynced = true;
     }
 
@@ -102,6 +107,8 @@ internal sealed class LogFile : LiteStream, IDisposable
     {
         Span<byte> pages = _pending.AsSpan(0, _pendingPages * PageFormat.Size);
         int first = _pages.Count;
+        if (HasRemains)
+            CutRemains();
         Stamp(pages);
         long at = FileOffset(first), end = at + pages.Length;
         _isSynced = false;
@@ -178,6 +185,15 @@ internal sealed class LogFile : LiteStream, IDisposable
     {
         _file.Dispose();
         base.Dispose(disposing);
+    }
+
+    // They must not stand behind the commits to come.
+    private void CutRemains()
+    {
+        _allocated = FileOffset(_pages.Count);
+        _file.SetLength(_allocated);
+        _file.Sync();
+        HasRemains = false;
     }
 
     private void Index(int first)

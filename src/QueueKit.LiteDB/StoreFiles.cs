@@ -109,9 +109,6 @@ internal sealed class StoreFiles : IDisposable
     {
         if (data.State.Phase == StorePhase.Live)
         {
-            // What commits that nobody was told of have left must not stand behind the commits to come.
-            if (scan!.HasRemains)
-                logFile!.SetLength(scan.End);
             // A process that died may have written without a flush; from here on everything in the log is on the disk.
             logFile!.Sync();
             return new StoreFiles(files, paths, data, new LogFile(paths.Log, logFile, data.State, scan, aheadBytes));

@@ -10,11 +10,6 @@ namespace QueueKit.LiteDB;
 /// </remarks>
 internal static class StoreRepair
 {
-    private const int BatchRecords = 256;
-    private const long BatchBytes = 4 * 1024 * 1024;
-    // Of lost keys, enough to see what kind of loss it is.
-    private const int MostLostKeys = 100;
-
     public static LiteDBRepairReport Run(IStoreFileSystem files, StorePaths paths)
     {
         (IDisposable storeLock, Witness? witness) = StoreOpening.Own(files, paths, TimeProvider.System, forRepair: true);
@@ -22,7 +17,7 @@ internal static class StoreRepair
         try
         {
             var findings = new List<string>();
-            long records = 0;
+            long messages = 0;
             if (files.Exists(paths.Repaired) && !files.Exists(paths.Data))
             {
                 findings.Add("An earlier repair was cut short after it had copied everything; this one has put its file in place.");
@@ -31,12 +26,12 @@ internal static class StoreRepair
             {
                 if (!files.Exists(paths.Data))
                     throw StoreErrors.NothingToRepair(paths);
-                records = Copy(files, paths, findings);
+                messages = Copy(files, paths, witness, findings);
             }
             List<string> setAside = Exchange(files, paths);
             // The new files are on the disk and in their place: whatever the old ones were not to be believed for is past.
             witness?.ClearPoison();
-            return new LiteDBRepairReport(records, findings, setAside);
+            return new LiteDBRepairReport(messages, findings, setAside);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -44,7 +39,7 @@ internal static class StoreRepair
         }
     }
 
-    private static long Copy(IStoreFileSystem files, StorePaths paths, List<string> findings)
+    private static long Copy(IStoreFileSystem files, StorePaths paths, Witness? witness, List<string> findings)
     {
         foreach (string leftover in (ReadOnlySpan<string>)[paths.Repaired, paths.Repairing, new StorePaths(paths.Repairing).Log])
         {
@@ -55,28 +50,25 @@ internal static class StoreRepair
         using IStoreFile? log = files.Exists(paths.Log) ? files.Open(paths.Log) : null;
         SalvagedPages pages = new(data, log, ReadLog(data, log, paths, findings));
         var target = new StorePaths(paths.Repairing);
-        long records = 0;
+        IReadOnlyList<string> losses;
+        long messages;
         using (LiteMessageStore store = LiteMessageStore.Create(files, target, new LiteDBStoreOptions { MinFreeBytes = 0 }, TimeProvider.System))
         {
-            var batch = new StoreBatch();
+            var rebuild = new StoreRebuild(store, witness);
             foreach (StoreRecord record in pages.ReadRecords())
-            {
-                batch.Insert(record.Key, record.Head, record.Body);
-                records++;
-                if (batch.Operations.Length < BatchRecords && batch.Bytes < BatchBytes)
-                    continue;
-                store.Commit(batch, FlushLevel.Written);
-                batch.Clear();
-            }
-            store.Commit(batch, FlushLevel.Flushed);
+                rebuild.Add(record);
+            foreach (StoreKey key in pages.LostKeys)
+                rebuild.AddLost(key);
+            findings.AddRange(pages.Damage);
+            losses = rebuild.Complete(isDamaged: findings.Count > 0);
+            messages = rebuild.Messages;
             store.Close();
         }
+        findings.AddRange(losses);
         files.Delete(target.Lock);
         files.Rename(paths.Repairing, paths.Repaired);
         files.SyncDirectory(paths.Repaired);
-        findings.AddRange(pages.Damage);
-        NameLostKeys(pages, findings);
-        return records;
+        return messages;
     }
 
     private static Dictionary<uint, long> ReadLog(IStoreFile data, IStoreFile? log, StorePaths paths, List<string> findings)
@@ -126,17 +118,5 @@ internal static class StoreRepair
         files.Rename(paths.Repaired, paths.Data);
         files.SyncDirectory(paths.Data);
         return setAside;
-    }
-
-    private static void NameLostKeys(SalvagedPages pages, List<string> findings)
-    {
-        int lost = 0;
-        foreach (StoreKey key in pages.LostKeys)
-        {
-            if (++lost <= MostLostKeys)
-                findings.Add($"The record {key} is lost.");
-        }
-        if (lost > MostLostKeys)
-            findings.Add($"{lost - MostLostKeys} further records are lost.");
     }
 }

@@ -27,7 +27,7 @@ internal sealed class DiskFileSystem : IStoreFileSystem
     public Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time, bool forRepair)
     {
         string folder = Path.GetDirectoryName(storePath)!;
-        return Directory.Exists(folder) ? Witness.Open(storePath, storeExists, forRepair, time) : throw new DirectoryNotFoundException($"There is no folder '{folder}'.");
+        return Directory.Exists(folder) ? Witness.Open(storePath, storeExists, forRepair, time, repair: "LiteDBStore.RepairAsync") : throw new DirectoryNotFoundException($"There is no folder '{folder}'.");
     }
 
     public IDisposable? TryLock(string path) => FileLock.TryTake(path);

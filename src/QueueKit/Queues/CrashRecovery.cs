@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using QueueKit.Stores;
 
 namespace QueueKit.Queues;
@@ -13,12 +12,6 @@ namespace QueueKit.Queues;
 /// </remarks>
 internal sealed class CrashRecovery
 {
-    // The incarnation of the witness whose death was last judged.
-    //
-    //  0                    8          12
-    //  | incarnation i64 LE | checksum |       The checksum is CRC-32C over the value and the key.
-    public static readonly StoreKey JudgedKey = new(StoreKind.Meta, 0, 0, 0, 0, 3);
-
     private readonly BrokerContext _broker;
     private readonly Witness? _witness;
     private readonly CommitRecord _lastCommit;
@@ -33,7 +26,7 @@ internal sealed class CrashRecovery
     /// <param name="broker">The broker that is being opened.</param>
     /// <param name="witness">The store's.</param>
     /// <param name="lastCommit">The last commit in the store.</param>
-    /// <param name="judged">What the store has under <see cref="JudgedKey"/>.</param>
+    /// <param name="judged">What the store has under <see cref="MetaRecord.JudgedKey"/>.</param>
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: confirmed commits are missing.</exception>
     public CrashRecovery(BrokerContext broker, Witness? witness, CommitRecord lastCommit, StoreRecord judged)
     {
@@ -43,7 +36,7 @@ internal sealed class CrashRecovery
         if (witness is null)
             return;
         witness.Verify(lastCommit.Number);
-        _judged = Decode(judged);
+        _judged = judged.Head.IsEmpty ? 0 : MetaRecord.ReadJudged(judged);
         DoubtfulThrough = witness.IsComplete ? witness.DoubtfulThrough : lastCommit.LastSequence;
         foreach (WitnessedDelivery delivery in witness.Deliveries)
         {
@@ -133,9 +126,7 @@ internal sealed class CrashRecovery
         {
             await new AwaitedWork(FlushLevel.Flushed, batch =>
             {
-                byte[] judged = new byte[8 + RecordChecksum.Length];
-                BinaryPrimitives.WriteInt64LittleEndian(judged, incarnation);
-                batch.Put(JudgedKey, RecordChecksum.Seal(judged, JudgedKey));
+                MetaRecord.PutJudged(batch, incarnation);
                 if (culprit is { } guilty)
                     charged.WriteTo(batch, guilty.Queue.Id, guilty.Sequence);
             }).EnqueueTo(_broker).ConfigureAwait(false);
@@ -153,14 +144,5 @@ internal sealed class CrashRecovery
         if (found.Loaded is { } history)
             history.Charge(charged);
         _broker.Log.ProcessEndedIn(found.Queue.Name, found.Sequence, charged.FailedAttempts);
-    }
-
-    private static long Decode(in StoreRecord judged)
-    {
-        if (judged.Head.Length == 0)
-            return 0;
-        if (judged.Head.Length != 8 + RecordChecksum.Length || !RecordChecksum.IsRight(judged.Head.Span, judged.Key))
-            throw new StoreException(StoreFault.Unreadable, "The store's record of the last crash is damaged: its checksum does not match its content and key. Restore the store from a backup. Nothing was changed.");
-        return BinaryPrimitives.ReadInt64LittleEndian(judged.Head.Span);
     }
 }

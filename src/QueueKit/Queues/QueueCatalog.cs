@@ -1,4 +1,3 @@
-using System.Buffers.Binary;
 using QueueKit.Stores;
 
 namespace QueueKit.Queues;
@@ -9,13 +8,8 @@ internal sealed class QueueCatalog(BrokerContext broker)
     /// <summary>What a message's head can take at most: its properties, headers and dead-letter texts.</summary>
     public const int LargestHead = 256 * 1024;
 
-    // The newest format of a store that this version reads, and the one it writes.
-    private const uint Format = 1;
     private const int PageRecords = 1024;
     private const long PageBytes = 8 * 1024 * 1024;
-
-    private static readonly StoreKey s_formatKey = new(StoreKind.Meta, 0, 0, 0, 0, 0);
-    private static readonly StoreKey s_lastIdKey = new(StoreKind.Meta, 0, 0, 0, 0, 2);
 
     private uint _lastId;
 
@@ -47,8 +41,8 @@ internal sealed class QueueCatalog(BrokerContext broker)
         byte[] record = QueueRecord.Encode(id, name, options);
         Action<StoreBatch> write = batch =>
         {
-            PutMeta(batch, s_formatKey, Format);
-            PutMeta(batch, s_lastIdKey, Volatile.Read(ref _lastId));
+            MetaRecord.Put(batch, MetaRecord.FormatKey, MetaRecord.Format);
+            MetaRecord.Put(batch, MetaRecord.LastQueueIdKey, Volatile.Read(ref _lastId));
             batch.Put(QueueRecord.KeyOf(id), record);
         };
         committed = Write(write, _ =>
@@ -88,10 +82,10 @@ internal sealed class QueueCatalog(BrokerContext broker)
         var meta = new Dictionary<StoreKey, StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Meta), ct).ConfigureAwait(false))
             meta[record.Key] = record;
-        if (meta.TryGetValue(s_formatKey, out StoreRecord format) && ReadMeta(format, "format") is var found and not Format)
-            throw new StoreException(StoreFault.Unreadable, $"The store has format {found}; this version of QueueKit reads format {Format}. Open it with a newer version. Nothing was changed.");
-        if (meta.TryGetValue(s_lastIdKey, out StoreRecord lastId))
-            _lastId = ReadMeta(lastId, "last queue id");
+        if (meta.TryGetValue(MetaRecord.FormatKey, out StoreRecord format))
+            MetaRecord.RefuseOtherFormat(MetaRecord.Read(format));
+        if (meta.TryGetValue(MetaRecord.LastQueueIdKey, out StoreRecord lastId))
+            _lastId = MetaRecord.Read(lastId);
         var counters = new LaneCounters();
         CommitRecord lastCommit = meta.TryGetValue(CommitRecord.FoldKey, out StoreRecord fold) ? CommitRecord.Read(fold, counters) : default;
         await foreach (StoreRecord record in ReadAsync(store, CommitRecord.KeyOf(lastCommit.Number + 1), StoreKey.After(StoreKind.Delta), ct).ConfigureAwait(false))
@@ -99,9 +93,10 @@ internal sealed class QueueCatalog(BrokerContext broker)
             CommitRecord commit = CommitRecord.Read(record, counters);
             if (commit.Number != lastCommit.Number + 1)
                 throw new StoreException(StoreFault.Unreadable, $"The store has commit {commit.Number} but not commit {lastCommit.Number + 1}: confirmed commits are missing. Restore the store from a backup, or repair it. Nothing was changed.");
-            lastCommit = commit;
+            // Never lower than before: what was given out once is not given out again.
+            lastCommit = commit with { LastSequence = Math.Max(commit.LastSequence, lastCommit.LastSequence) };
         }
-        var recovery = new CrashRecovery(broker, store.Witness, lastCommit, meta.GetValueOrDefault(CrashRecovery.JudgedKey));
+        var recovery = new CrashRecovery(broker, store.Witness, lastCommit, meta.GetValueOrDefault(MetaRecord.JudgedKey));
         broker.Store = store;
         broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit, counters);
 
@@ -140,25 +135,6 @@ internal sealed class QueueCatalog(BrokerContext broker)
         recovery.LookFor(store, queue, seen, attempts, seenAndScheduled);
         foreach ((byte band, LaneCount count) in counters.LanesOf(queue.Id))
             queue.Upkeep.Recover(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
-    }
-
-    // The records about the store itself, but for the commit's own:
-    //
-    //  0              4          8
-    //  | value u32 LE | checksum |       The checksum is CRC-32C over the value and the key.
-
-    private static void PutMeta(StoreBatch batch, in StoreKey key, uint value)
-    {
-        byte[] record = new byte[4 + RecordChecksum.Length];
-        BinaryPrimitives.WriteUInt32LittleEndian(record, value);
-        batch.Put(key, RecordChecksum.Seal(record, key));
-    }
-
-    private static uint ReadMeta(in StoreRecord record, string what)
-    {
-        if (record.Head.Length < 4 + RecordChecksum.Length || !RecordChecksum.IsRight(record.Head.Span, record.Key))
-            throw new StoreException(StoreFault.Unreadable, $"The store's record of its {what} is damaged: its checksum does not match its content and key. Restore the store from a backup. Nothing was changed.");
-        return BinaryPrimitives.ReadUInt32LittleEndian(record.Head.Span);
     }
 
     private static async IAsyncEnumerable<StoreRecord> ReadAsync(IMessageStore store, StoreKey from, StoreKey to, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)

@@ -30,7 +30,7 @@ internal readonly record struct CommitRecord(long Number, long LastSequence)
     {
         if (Number % FoldInterval == 0)
         {
-            batch.Put(FoldKey, previous.Encode(FoldKey, counters.Encode()));
+            previous.WriteFoldTo(batch, counters);
             batch.DeleteRange(KeyOf(0), KeyOf(Number));
         }
         byte[] value = new byte[EntriesAt + LaneCounters.LengthOf(batch.LaneChanges) + RecordChecksum.Length];
@@ -39,6 +39,9 @@ internal readonly record struct CommitRecord(long Number, long LastSequence)
         StoreKey key = KeyOf(Number);
         batch.Insert(key, RecordChecksum.Seal(value, key));
     }
+
+    /// <summary>Writes the fold of all commits up to this one, in the place of everything that they have left.</summary>
+    public void WriteFoldTo(StoreBatch batch, LaneCounters counters) => batch.Put(FoldKey, Encode(FoldKey, counters.Encode()));
 
     /// <summary>Reads a record and adds its entries to <paramref name="counters"/>.</summary>
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not such a record.</exception>

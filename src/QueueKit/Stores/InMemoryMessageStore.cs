@@ -39,7 +39,7 @@ public sealed class InMemoryMessageStore : IMessageStoreProvider
     internal bool CommitBlocks { get; init; }
 
     /// <summary>Where the store would lie if it were on a disk: its sessions keep a witness beside it. Null for none.</summary>
-    internal string? WitnessedAt { get; init; }
+    internal string? WitnessedAt { get; set; }
 
     /// <summary>The clock of the witness.</summary>
     internal TimeProvider TimeProvider { get; init; } = TimeProvider.System;

@@ -60,6 +60,9 @@ internal sealed class LaneCounters
 {
     private readonly SortedDictionary<uint, SortedDictionary<byte, LaneCount>> _queues = [];
 
+    /// <summary>The queues that have, or had, messages.</summary>
+    public IEnumerable<uint> Queues => _queues.Keys;
+
     /// <summary>The lanes of a queue that have messages, by band.</summary>
     public IEnumerable<(byte Band, LaneCount Count)> LanesOf(uint queue) =>
         _queues.TryGetValue(queue, out SortedDictionary<byte, LaneCount>? lanes) ? lanes.Where(static lane => lane.Value != default).Select(static lane => (lane.Key, lane.Value)) : [];

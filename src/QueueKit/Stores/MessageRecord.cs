@@ -93,6 +93,14 @@ internal static class MessageRecord
     public static void Seal(in EncodedMessage encoded, in StoreKey key) =>
         BinaryPrimitives.WriteUInt32LittleEndian(encoded.Head.AsSpan(encoded.Head.Length - ChecksumLength), RecordChecksum.Add(encoded.ContentChecksum, key));
 
+    /// <summary>Whether a stored message is what was written under its key.</summary>
+    public static bool IsRight(in StoreRecord record)
+    {
+        ReadOnlySpan<byte> head = record.Head.Span;
+        return head.Length >= FixedLength
+            && BinaryPrimitives.ReadUInt32LittleEndian(head[^ChecksumLength..]) == RecordChecksum.Add(RecordChecksum.Add(RecordChecksum.Add(0, record.Body.Span), head[..^ChecksumLength]), record.Key);
+    }
+
     /// <summary>Reads a stored message.</summary>
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: the checksum is wrong, the version is newer than this one, or the content makes no sense.</exception>
     public static DecodedMessage Decode(in StoreRecord record)
@@ -100,8 +108,7 @@ internal static class MessageRecord
         ReadOnlySpan<byte> head = record.Head.Span;
         if (head.Length < FixedLength)
             throw Damaged(record.Key, $"its head has only {head.Length} bytes");
-        uint checksum = RecordChecksum.Add(RecordChecksum.Add(RecordChecksum.Add(0, record.Body.Span), head[..^ChecksumLength]), record.Key);
-        if (BinaryPrimitives.ReadUInt32LittleEndian(head[^ChecksumLength..]) != checksum)
+        if (!IsRight(record))
             throw Damaged(record.Key, "its checksum does not match its content and key");
         if (head[0] != Version)
         {

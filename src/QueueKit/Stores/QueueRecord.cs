@@ -72,11 +72,18 @@ internal sealed record QueueRecord
         },
         QueueRecordJson.Default.QueueRecord);
 
+    /// <summary>Whether a record is what was written under its key.</summary>
+    public static bool IsRight(in StoreRecord record)
+    {
+        ReadOnlySpan<byte> value = record.Head.Span;
+        return value.Length > ChecksumFieldLength && value[^ChecksumFieldLength..].SequenceEqual(ChecksumField(value[..^ChecksumFieldLength], record.Key));
+    }
+
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not a queue, of a newer format, or with options that no queue can have.</exception>
     public static (string Name, QueueOptions Options) Decode(in StoreRecord record)
     {
         ReadOnlySpan<byte> value = record.Head.Span;
-        if (value.Length <= ChecksumFieldLength || !value[^ChecksumFieldLength..].SequenceEqual(ChecksumField(value[..^ChecksumFieldLength], record.Key)))
+        if (!IsRight(record))
             throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} are damaged: their checksum does not match their content and key. Restore the store from a backup.");
         int? format;
         try

@@ -28,6 +28,7 @@ public sealed class Witness : IDisposable
     private readonly WitnessLife _life;
     private readonly TimeProvider _time;
     private readonly Guid _boot;
+    private readonly string? _repair;
     private readonly Lock _growth = new();
     private long _written;
     private long _flushed;
@@ -36,11 +37,12 @@ public sealed class Witness : IDisposable
     private int _isClosed;
 
     // Maps a file that is complete and sound.
-    private Witness(WitnessFile file, List<WitnessedDelivery> deliveries, WitnessOwner? previousOwner, bool wasMissing, TimeProvider time, Guid boot)
+    private Witness(WitnessFile file, List<WitnessedDelivery>? deliveries, WitnessOwner? previousOwner, bool wasMissing, string? repair, TimeProvider time, Guid boot)
     {
         _file = file;
         _time = time;
         _boot = boot;
+        _repair = repair;
         Path = file.Path;
         WasMissing = wasMissing;
         PreviousOwner = previousOwner;
@@ -51,7 +53,8 @@ public sealed class Witness : IDisposable
         IsSameBoot = BootId.AreSame(_life.Boot, boot);
         for (int block = 0; block < _life.Blocks; block++)
             Slots.AddBlock(file.Map(WitnessLife.PageBytes + (long)block * WitnessSlots.BlockBytes, WitnessSlots.BlockBytes), isFree: false);
-        Deliveries = deliveries;
+        Deliveries = deliveries ?? [];
+        AreSlotsReadable = deliveries is not null;
         IsComplete = (WasClean || IsSameBoot) && _life.Untracked == 0;
     }
 
@@ -73,6 +76,9 @@ public sealed class Witness : IDisposable
     /// <summary>Why the store's files are not to be believed; null if they are.</summary>
     public string? Poison => Volatile.Read(ref _isClosed) != 0 ? _lastPoison : _life.Poison;
 
+    /// <summary>Whether the broker has found everything that was confirmed, and goes on with the store. Before that a store leaves its files as they are, also when it is disposed: what is wrong with them can then still be looked at, and repaired.</summary>
+    public bool IsAccepted { get; private set; }
+
     internal WitnessOwner? PreviousOwner { get; }
 
     internal WitnessSlots Slots { get; } = new();
@@ -85,6 +91,12 @@ public sealed class Witness : IDisposable
 
     /// <summary>Whether <see cref="Deliveries"/> is all there is to know; if not, any message may have been delivered before.</summary>
     internal bool IsComplete { get; }
+
+    /// <summary>False in a repair of a store whose witness has slots that make no sense.</summary>
+    internal bool AreSlotsReadable { get; }
+
+    /// <summary>The number of the last commit that must be in the store: a power cut takes what was only written, and that is within what was promised.</summary>
+    internal long ConfirmedCommit => IsSameBoot ? WrittenCommit : FlushedCommit;
 
     /// <summary>Called before each step of <see cref="BeginLife"/>: where a test lets the process end.</summary>
     internal Action? BeforeStep { get; set; }
@@ -106,16 +118,17 @@ public sealed class Witness : IDisposable
     /// <param name="storeExists">Whether the store is there already.</param>
     /// <param name="forRepair">Whether the caller is about to repair a store that is poisoned, or has lost what the witness has seen.</param>
     /// <param name="timeProvider">The clock; by default the system's.</param>
+    /// <param name="repair">What to call to repair such a store, for messages to people: <c>LiteDBStore.RepairAsync</c>. Null if there is nothing.</param>
     /// <exception cref="StoreException"><see cref="StoreFault.InUse"/>: another has the store open; the message names it.
     /// <see cref="StoreFault.Unreadable"/>: the witness is damaged or of a newer format, the store is poisoned, or it is gone; the message names the remedy.
     /// <see cref="StoreFault.Refused"/>: the disk is full. In every case nothing was touched.</exception>
-    public static Witness Open(string storePath, bool storeExists, bool forRepair = false, TimeProvider? timeProvider = null)
+    public static Witness Open(string storePath, bool storeExists, bool forRepair = false, TimeProvider? timeProvider = null, string? repair = null)
     {
         timeProvider ??= TimeProvider.System;
-        return Open(storePath, storeExists, forRepair, timeProvider, BootId.Read(timeProvider));
+        return Open(storePath, storeExists, forRepair, timeProvider, BootId.Read(timeProvider), repair);
     }
 
-    internal static Witness Open(string storePath, bool storeExists, bool forRepair, TimeProvider time, Guid boot)
+    internal static Witness Open(string storePath, bool storeExists, bool forRepair, TimeProvider time, Guid boot, string? repair = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(storePath);
         string path = PathOf(storePath);
@@ -123,7 +136,7 @@ public sealed class Witness : IDisposable
         {
             for (int i = 0; i < MaxReplacements; i++)
             {
-                if (TryOpen(path, storeExists, forRepair, time, boot) is { } witness)
+                if (TryOpen(path, storeExists, forRepair, time, boot, repair) is { } witness)
                     return witness;
             }
         }
@@ -136,7 +149,7 @@ public sealed class Witness : IDisposable
         throw new StoreException(StoreFault.Unreadable, $"'{path}', the witness of the store, is replaced again and again while it is being opened. Find out by whom; nothing but QueueKit may touch it.", path);
     }
 
-    /// <summary>Remembers that the store's files are not to be believed any more: the next <see cref="Open(string, bool, bool, TimeProvider)"/> refuses until they are repaired.</summary>
+    /// <summary>Remembers that the store's files are not to be believed any more: the next <see cref="Open(string, bool, bool, TimeProvider, string)"/> refuses until they are repaired.</summary>
     public void SetPoison(string reason)
     {
         ArgumentException.ThrowIfNullOrEmpty(reason);
@@ -170,6 +183,24 @@ public sealed class Witness : IDisposable
         {
             _life.Poison = reason;
             throw new StoreException(StoreFault.Failed, $"'{Path}' cannot be written: {error.Message} The store remains marked as not to be believed.", Path, error);
+        }
+    }
+
+    /// <summary>In a repair: nobody knows any more which messages were delivered before. The next opening takes each for one that maybe was.</summary>
+    /// <exception cref="StoreException"><see cref="StoreFault.Failed"/>: that could not be written down.</exception>
+    internal void DoubtDeliveries()
+    {
+        // First: as long as it says so, no slot is believed.
+        _life.Untracked = Math.Max(1, _life.Untracked);
+        if (!AreSlotsReadable)
+            Slots.Open(new Dictionary<int, WitnessedDelivery>(), static step => step());
+        try
+        {
+            _life.Flush();
+        }
+        catch (IOException error)
+        {
+            throw new StoreException(StoreFault.Failed, $"'{Path}' cannot be written: {error.Message} Make room on the disk, and repair the store again.", Path, error);
         }
     }
 
@@ -216,10 +247,9 @@ public sealed class Witness : IDisposable
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: confirmed commits are missing.</exception>
     internal void Verify(long lastCommit)
     {
-        // A power cut takes what was only written, and that is within what was promised.
-        long confirmed = IsSameBoot ? _written : _flushed;
+        long confirmed = ConfirmedCommit;
         if (lastCommit < confirmed)
-            throw Missing(Path, confirmed - lastCommit, $"its last commit is number {lastCommit}, and number {confirmed} was confirmed");
+            throw Missing(Path, confirmed - lastCommit, $"its last commit is number {lastCommit}, and number {confirmed} was confirmed", _repair);
     }
 
     /// <summary>Begins a life of the store, when the last one is dealt with: everything that is written about it is not needed any more. Can be cut off anywhere and done again.</summary>
@@ -249,6 +279,7 @@ public sealed class Witness : IDisposable
         {
             throw new StoreException(StoreFault.Refused, $"'{Path}', the witness of the store, cannot be written: {error.Message} Open the store again when the disk is well.", Path, error);
         }
+        IsAccepted = true;
     }
 
     /// <summary>The store has confirmed a commit.</summary>
@@ -294,7 +325,7 @@ public sealed class Witness : IDisposable
         write();
     }
 
-    private static Witness? TryOpen(string path, bool storeExists, bool forRepair, TimeProvider time, Guid boot)
+    private static Witness? TryOpen(string path, bool storeExists, bool forRepair, TimeProvider time, Guid boot, string? repair)
     {
         WitnessFile file = WitnessFile.Open(path);
         try
@@ -302,15 +333,15 @@ public sealed class Witness : IDisposable
             byte[] content = file.ReadAll();
             bool isNew = IsUnfinished(content);
             WitnessOwner? previous = null;
-            var deliveries = new List<WitnessedDelivery>();
+            List<WitnessedDelivery>? deliveries = [];
             if (!isNew)
             {
                 previous = Check(path, content);
                 if (!forRepair)
-                    RefuseUnfit(path, content, storeExists, boot);
+                    RefuseUnfit(path, content, storeExists, boot, repair);
                 // After a power cut the slots are what happened to be written: nothing to go by.
-                if ((IsClean(content) || IsSame(content, boot)) && !WitnessSlots.TryRead(content.AsSpan(WitnessLife.PageBytes), deliveries) && !forRepair)
-                    throw Damaged(path, "one of its slots says what no slot can say");
+                if ((IsClean(content) || IsSame(content, boot)) && !WitnessSlots.TryRead(content.AsSpan(WitnessLife.PageBytes), deliveries))
+                    deliveries = forRepair ? null : throw Damaged(path, "one of its slots says what no slot can say");
             }
             byte[] owner = WitnessOwner.Me(time).Encode();
             if (isNew)
@@ -318,7 +349,7 @@ public sealed class Witness : IDisposable
             else
                 Take(file, content, owner);
             if (file.IsWhatThePathLeadsTo(owner))
-                return new Witness(file, deliveries, previous, isNew && storeExists, time, boot);
+                return new Witness(file, deliveries, previous, isNew && storeExists, repair, time, boot);
             file.Dispose();
             return null;
         }
@@ -394,28 +425,28 @@ public sealed class Witness : IDisposable
         return owner;
     }
 
-    private static void RefuseUnfit(string path, ReadOnlySpan<byte> content, bool storeExists, Guid boot)
+    private static void RefuseUnfit(string path, ReadOnlySpan<byte> content, bool storeExists, Guid boot, string? repair)
     {
         int poison = BinaryPrimitives.ReadInt32LittleEndian(content[1024..]);
         if (poison != 0)
         {
             string reason = Encoding.UTF8.GetString(content.Slice(1028, Math.Clamp(poison, 0, 1020)));
             throw new StoreException(StoreFault.Unreadable,
-                $"The store '{StorePathOf(path)}' is not to be believed since a write or flush failed: {reason} What is read back from its files may be what the disk never got, so repair it first: that copies it into new files, for which it needs its size once more. Nothing was touched.", StorePathOf(path));
+                $"The store '{StorePathOf(path)}' is not to be believed since a write or flush failed: {reason} What is read back from its files may be what the disk never got, so repair it first{(repair is null ? "" : $" ({repair})")}: that copies it into new files, for which it needs its size once more. Nothing was touched.", StorePathOf(path));
         }
         if (storeExists)
             return;
         long confirmed = BinaryPrimitives.ReadInt64LittleEndian(content[(IsSame(content, boot) ? 544 : 552)..]);
         if (confirmed > 0)
-            throw Missing(path, confirmed, "it is gone altogether");
+            throw Missing(path, confirmed, "it is gone altogether", repair: null);
     }
 
     private static bool IsClean(ReadOnlySpan<byte> content) => content[536] != 0;
 
     private static bool IsSame(ReadOnlySpan<byte> content, Guid boot) => BootId.AreSame(new Guid(content.Slice(512, 16)), boot);
 
-    private static StoreException Missing(string path, long count, string what) => new(StoreFault.Unreadable,
-        $"{count} confirmed commits are missing from the store '{StorePathOf(path)}': {what}. It was damaged, deleted, or exchanged for an older copy. Restore the newest backup; to go on with what is there, and give up the rest, delete '{path}'. Nothing was touched.", StorePathOf(path));
+    private static StoreException Missing(string path, long count, string what, string? repair) => new(StoreFault.Unreadable,
+        $"{count} confirmed commits are missing from the store '{StorePathOf(path)}': {what}. It was damaged, deleted, or exchanged for an older copy. Restore the newest backup; to go on with what is there, and give up the rest, {(repair is null ? $"delete '{path}'" : $"call {repair}, which says what is missing")}. Nothing was touched.", StorePathOf(path));
 
     private static StoreException Damaged(string path, string flaw) => new(StoreFault.Unreadable,
         $"'{path}', the witness of the store, is damaged: {flaw}. The store itself may be well: if you trust it, delete the damaged file and open the store again; every message then counts as maybe delivered before, and nobody can tell whether commits are missing. Nothing was touched.", path);

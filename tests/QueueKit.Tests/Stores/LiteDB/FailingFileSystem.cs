@@ -3,12 +3,14 @@ using QueueKit.Stores;
 
 namespace QueueKit.Tests.Stores.LiteDB;
 
-/// <summary>The machine's file system, which fails a write when it is told to.</summary>
+/// <summary>The machine's file system, which fails a write or a flush when it is told to.</summary>
 internal sealed class FailingFileSystem : IStoreFileSystem
 {
     private readonly DiskFileSystem _disk = DiskFileSystem.Instance;
 
     public bool FailsNextWrite { get; set; }
+
+    public bool FailsNextSync { get; set; }
 
     public bool Exists(string path) => _disk.Exists(path);
 
@@ -48,7 +50,15 @@ internal sealed class FailingFileSystem : IStoreFileSystem
 
         public void SetLength(long length) => file.SetLength(length);
 
-        public void Sync() => file.Sync();
+        public void Sync()
+        {
+            if (owner.FailsNextSync)
+            {
+                owner.FailsNextSync = false;
+                throw new IOException("Input/output error, on a test's demand.");
+            }
+            file.Sync();
+        }
 
         public void Dispose() => file.Dispose();
     }

@@ -1,5 +1,6 @@
 using LiteDB;
 using QueueKit.LiteDB;
+using QueueKit.Queues;
 using QueueKit.Stores;
 
 namespace QueueKit.Tests.Stores.LiteDB;
@@ -19,7 +20,7 @@ public class RepairTests
         LiteDBRepairReport report = StoreRepair.Run(disk, Paths);
 
         Assert.That(report.Findings, Is.Empty);
-        Assert.That(report.Records, Is.EqualTo(before.Length));
+        Assert.That(report.Messages, Is.EqualTo(before.Length));
         Assert.That(report.SetAside, Has.Count.EqualTo(wasClosed ? 1 : 2).And.All.Matches<string>(path => disk.Exists(path!)));
         Assert.That(disk.Exists(Paths.Log), Is.False);
         Assert.That(Read(disk), Is.EqualTo(before));
@@ -42,7 +43,7 @@ public class RepairTests
             LiteDBRepairReport report = StoreRepair.Run(disk, Paths);
 
             string[] after = Read(disk);
-            int named = report.Findings.Count(finding => finding.StartsWith("The record", StringComparison.Ordinal));
+            int named = report.Findings.Count(finding => finding.StartsWith("Message ", StringComparison.Ordinal));
             Assert.That(after, Is.SubsetOf(before), $"page {page}");
             Assert.That(report.Findings, Is.Not.Empty, $"page {page}");
             Assert.That(named, Is.EqualTo(before.Length - after.Length), $"page {page}");
@@ -148,7 +149,7 @@ public class RepairTests
             LiteDBRepairReport report = await LiteDBStore.RepairAsync(path);
 
             Assert.That(await ReadAsync(provider), Has.Length.EqualTo(29));
-            Assert.That(report.Records, Is.EqualTo(29));
+            Assert.That(report.Messages, Is.EqualTo(29));
         }
         finally
         {
@@ -173,19 +174,35 @@ public class RepairTests
         {
             byte[] body = new byte[i % 7 == 6 ? 20_000 : 900];
             random.NextBytes(body);
-            store.Commit(SimulatedStore.Batch(batch => batch.Insert(SimulatedStore.Key(i), BitConverter.GetBytes(i), body)), FlushLevel.Flushed);
+            EncodedMessage message = MessageRecord.Encode(new Message(body));
+            MessageRecord.Stamp(ref message, DateTimeOffset.UnixEpoch);
+            store.Commit(
+                SimulatedStore.Batch(batch =>
+                {
+                    if (i == 0)
+                        batch.Insert(QueueRecord.KeyOf(1), QueueRecord.Encode(1, "orders", new QueueOptions { Durability = Durability.Flushed }));
+                    StoredMessage.Write(batch, SimulatedStore.Key(i), message, body.Length);
+                }),
+                FlushLevel.Flushed);
         }
     }
 
     private static async Task<string[]> ReadAsync(IMessageStoreProvider provider)
     {
         await using IMessageStore store = await provider.OpenAsync();
-        return SimulatedStore.Describe(store);
+        return Messages(store);
     }
 
     private static string[] Read(SimulatedDisk disk)
     {
         using LiteMessageStore store = SimulatedStore.Open(disk);
-        return SimulatedStore.Describe(store);
+        return Messages(store);
+    }
+
+    private static string[] Messages(IMessageStore store)
+    {
+        var page = new StorePage();
+        store.Read(StoreKey.First(StoreKind.Message), StoreKey.After(StoreKind.Message), int.MaxValue, long.MaxValue, page);
+        return [.. page.Records.Select(record => StoreModel.Describe(record.Key, record.Head, record.Body))];
     }
 }
