@@ -77,12 +77,16 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     /// <summary>Reads the first page at once: the victims of a policy that drops the oldest must be at hand. While the queue is opened.</summary>
     public void ReadFirst()
     {
-        queue.Step(this, static (core, pages, in _, ref _) =>
+        bool[] begun = [false];
+        queue.Step((Pages: this, begun), static (core, x, in _, ref _) =>
         {
-            if (core.Dispatcher.Ready.NextPage() is { } page)
-                pages.Begin(page);
+            // The dead letters of a queue that was opened before may have asked for it.
+            if (x.Pages.IsReading || core.Dispatcher.Ready.NextPage() is not { } page)
+                return;
+            x.Pages.Begin(page);
+            x.begun[0] = true;
         });
-        if (IsReading)
+        if (begun[0])
             Run();
     }
 

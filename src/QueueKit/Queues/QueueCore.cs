@@ -21,6 +21,8 @@ internal sealed class QueueCore
     private readonly bool _isDeadLetterQueue;
     private long _lastSequence;
     private long _maxLeaseTicks;
+    // Whether a send has found no room and looked for victims: they are taken from the head, as deliveries are.
+    private bool _hasSoughtVictims;
 
     public QueueCore(QueueConductor conductor, QueueOptions options)
     {
@@ -75,7 +77,10 @@ internal sealed class QueueCore
         victims = null;
         // What is set aside is ready: it can be the oldest, and make room.
         if (Gate.Policy == OverflowPolicy.DropOldest && !Gate.HasRoom(messages, bytes))
+        {
+            _hasSoughtVictims = true;
             Dispatcher.TakeBackSetAside();
+        }
         GateVerdict verdict = Gate.Judge(messages, bytes, mayWait, Dispatcher.Ready.Count, Dispatcher.Ready.Bytes);
         if (verdict is GateVerdict.Evict or GateVerdict.Drop)
             aftermath.DropsBegan |= _books.NoteDrop(moment);
@@ -186,7 +191,7 @@ internal sealed class QueueCore
             if (Gate.NextAdmissible() is null)
                 break;
         }
-        if (Dispatcher.Ready.HasPaged && (Counts.Delivered > 0 || !Dispatcher.Consumers.IsEmpty))
+        if (Dispatcher.Ready.HasPaged && (Counts.Delivered > 0 || _hasSoughtVictims || !Dispatcher.Consumers.IsEmpty))
             Pages!.Request(Dispatcher.Ready, ref aftermath);
         if (Dispatcher.HasLooks && (Dispatcher.IsPaused || !Pages!.IsReading))
             Dispatcher.EndLooks(ref aftermath);
