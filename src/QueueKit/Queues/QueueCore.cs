@@ -397,7 +397,7 @@ internal sealed class QueueCore
         QueuedMessage queued = delivery.Queued;
         message = (mayBeUndone && queued.History is { } known ? queued.With(known.Copy()) : queued).AsDelivered();
         MessageHistory history = message.History!;
-        history.Count(end, settlement.Error);
+        history.Count(end, settlement.ErrorText);
         Counts.Count(end);
         return Decide(message, end, settlement.Delay);
     }
