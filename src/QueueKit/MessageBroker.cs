@@ -208,6 +208,8 @@ public sealed class MessageBroker : IAsyncDisposable
     private async ValueTask OpenStoreAsync(IMessageStoreProvider provider, CancellationToken ct)
     {
         IMessageStore store = await provider.OpenAsync(ct).ConfigureAwait(false);
+        // Nothing becomes due before everything is read: it may have to go to a queue that comes later, or be charged with the last death first.
+        _context.Timer.Hold();
         try
         {
             _context.MaxMessageBytes = (int)Math.Min(_context.MaxMessageBytes, store.MaxRecordBytes - QueueCatalog.LargestHead);
@@ -227,8 +229,10 @@ public sealed class MessageBroker : IAsyncDisposable
             _context.Timer.Dispose();
             throw;
         }
-        foreach (MessageQueue queue in _queues.Values)
+        // A copy: what has ended the process too often may need a queue of dead letters.
+        foreach (MessageQueue queue in Queues)
             queue.Conductor.Upkeep.Start();
+        _context.Timer.LetGo();
         _ = WatchStoreAsync(_context.Pipeline!);
     }
 
