@@ -38,6 +38,18 @@ public class DeadLettering(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task ALoggerThatThrowsLosesItsLineAndNothingElse()
+    {
+        await OpenAnew(options => options.LoggerFactory = new LogHook(_ => throw new InvalidOperationException("The log is full.")));
+        MessageQueue queue = await Declare();
+        await Send(queue, "bad");
+
+        (await Receive(queue)).Reject("no");
+
+        Assert.That(Text((await DeadLettersOf(queue)).Single()), Is.EqualTo("bad"));
+    }
+
+    [Test]
     public async Task AMessageIsGivenUpAfterItsLastAttempt()
     {
         MessageQueue queue = await Declare(new QueueOptions { MaxAttempts = 3, RetryDelay = RetryDelay.None });
