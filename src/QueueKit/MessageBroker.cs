@@ -12,8 +12,7 @@ public sealed class MessageBroker : IAsyncDisposable
     // Guards which queues exist and how they point to each other; never taken together with a queue's own lock.
     private readonly Lock _lock = new();
     private readonly Dictionary<string, MessageQueue> _queues = new(StringComparer.Ordinal);
-    // Deletions whose commit is under way: who declares such a name again waits for the store's answer.
-    private readonly Dictionary<string, Task> _deletions = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, QueueDeletion> _deletions = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<HandlerConsumer, bool> _consumers = new();
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly BrokerContext _context;
@@ -77,7 +76,7 @@ public sealed class MessageBroker : IAsyncDisposable
         QueueOptions? previous = null;
         while (queue is null)
         {
-            Task? deletion;
+            QueueDeletion? deletion;
             lock (_lock)
             {
                 ThrowIfClosed();
@@ -88,7 +87,7 @@ public sealed class MessageBroker : IAsyncDisposable
                     break;
                 }
             }
-            await deletion.CountedOn(_context.Scheduler);
+            await deletion.Ended.Task.CountedOn(_context.Scheduler);
         }
         if (committed is null)
             return queue;
@@ -133,26 +132,25 @@ public sealed class MessageBroker : IAsyncDisposable
         ArgumentNullException.ThrowIfNull(name);
         ct.ThrowIfCancellationRequested();
         MessageQueue? queue;
-        var ended = new TaskCompletionSource();
+        QueueDeletion deletion;
         lock (_lock)
         {
             ThrowIfClosed();
             if (!_queues.Remove(name, out queue))
                 return false;
-            _deletions.Add(name, ended.Task);
+            _deletions.Add(name, deletion = new QueueDeletion(queue));
         }
-        queue.Conductor.Upkeep.Close(new QueueNotFoundException(name, $"Queue '{name}' has been deleted."), deleted: true);
+        queue.Conductor.Upkeep.BeginDeletion(new QueueNotFoundException(name, $"Queue '{name}' has been deleted."));
         queue.Conductor.Upkeep.LoseLeases();
         _context.Log.QueueDeleted(name);
         try
         {
             if (queue.Conductor.IsDurable)
-                await _catalog.DeleteAsync(queue.Conductor).CountedOn(_context.Scheduler);
+                await _catalog.DeleteAsync(queue.Conductor, () => deletion.IsDone = true).CountedOn(_context.Scheduler);
             return true;
         }
         catch (StoreException error) when (error.Fault == StoreFault.Refused)
         {
-            queue.Conductor.Upkeep.Reopen();
             lock (_lock)
                 _queues[name] = queue;
             throw;
@@ -161,7 +159,7 @@ public sealed class MessageBroker : IAsyncDisposable
         {
             lock (_lock)
                 _deletions.Remove(name);
-            ended.SetResult();
+            deletion.Ended.SetResult();
         }
     }
 
@@ -216,7 +214,8 @@ public sealed class MessageBroker : IAsyncDisposable
             long messages = 0;
             await foreach (QueueConductor conductor in _catalog.RecoverAsync(store, ct).ConfigureAwait(false))
             {
-                _queues.Add(conductor.Name, new MessageQueue(this, conductor));
+                if (!_queues.TryAdd(conductor.Name, new MessageQueue(this, conductor)))
+                    throw new StoreException(StoreFault.Unreadable, $"Two queues in the store are named '{conductor.Name}', one of them with the id {conductor.Id}. Restore the store from a backup, or repair it, which gives one of them another name.");
                 messages += conductor.Upkeep.Snapshot().Messages;
             }
             _context.Log.Opened(provider.Description, _queues.Count, messages);
@@ -331,6 +330,9 @@ public sealed class MessageBroker : IAsyncDisposable
         {
             if (_queues.TryGetValue(name, out MessageQueue? queue))
                 return queue;
+            // Until the store has answered it may come back, and two queues of one name would be in the store. What arrives there finds out in the order of the commits.
+            if (_deletions.TryGetValue(name, out QueueDeletion? deletion) && !deletion.IsDone)
+                return deletion.Queue;
             QueueOptions options = QueueOptions.ForDeadLetters();
             // It may be shared: as durable as the most durable queue whose dead letters it takes.
             options.Durability = _queues.Values.Where(other => FeedsDeadLetters(other.Conductor, name)).Select(other => other.Conductor.Durability).Append(source.Durability).Max();
@@ -380,4 +382,17 @@ public sealed class MessageBroker : IAsyncDisposable
     }
 
     private void ThrowIfClosed() => ObjectDisposedException.ThrowIf(_closing is not null, this);
+
+    // A deletion that is under way: whoever declares the name again waits for the store's answer.
+    private sealed class QueueDeletion(MessageQueue queue)
+    {
+        private volatile bool _isDone = !queue.Conductor.IsDurable;
+
+        public MessageQueue Queue => queue;
+
+        /// <summary>Whether the queue is gone for certain: set when the store has said so, which is before <see cref="Ended"/>.</summary>
+        public bool IsDone { get => _isDone; set => _isDone = value; }
+
+        public TaskCompletionSource Ended { get; } = new();
+    }
 }

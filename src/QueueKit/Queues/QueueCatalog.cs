@@ -66,15 +66,28 @@ internal sealed class QueueCatalog(BrokerContext broker)
         });
     }
 
-    /// <summary>Deletes a queue and its messages.</summary>
-    public Task DeleteAsync(QueueConductor queue) => Write(batch =>
-    {
-        queue.Commits.IsGone = true;
-        batch.Delete(QueueRecord.KeyOf(queue.Id));
-        batch.LaneChanges.Delete(queue.Id);
-        foreach (StoreKind kind in (ReadOnlySpan<StoreKind>)[StoreKind.Message, StoreKind.Parked, StoreKind.Attempts])
-            batch.DeleteRange(StoreKey.First(kind, queue.Id), StoreKey.After(kind, queue.Id));
-    }, _ => queue.Commits.IsGone = false);
+    /// <summary>Deletes a queue, which is closed, and its messages; if the store refuses, it is open again when this fails.</summary>
+    /// <param name="queue">The queue.</param>
+    /// <param name="committed">Called, on the pipeline's thread, when it is gone.</param>
+    public Task DeleteAsync(QueueConductor queue, Action committed) => Write(
+        batch =>
+        {
+            queue.Commits.IsGone = true;
+            batch.Delete(QueueRecord.KeyOf(queue.Id));
+            batch.LaneChanges.Delete(queue.Id);
+            foreach (StoreKind kind in (ReadOnlySpan<StoreKind>)[StoreKind.Message, StoreKind.Parked, StoreKind.Attempts])
+                batch.DeleteRange(StoreKey.First(kind, queue.Id), StoreKey.After(kind, queue.Id));
+        },
+        notCommitted: error =>
+        {
+            queue.Commits.IsGone = false;
+            queue.Upkeep.EndDeletion(error);
+        },
+        committed: () =>
+        {
+            committed();
+            queue.Upkeep.EndDeletion(null);
+        });
 
     /// <summary>Reads what the store holds and starts the pipeline.</summary>
     public async IAsyncEnumerable<QueueConductor> RecoverAsync(IMessageStore store, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
@@ -151,5 +164,5 @@ internal sealed class QueueCatalog(BrokerContext broker)
         }
     }
 
-    private Task Write(Action<StoreBatch> write, Action<StoreException>? notCommitted = null) => new AwaitedWork(FlushLevel.Flushed, write, notCommitted: notCommitted).EnqueueTo(broker);
+    private Task Write(Action<StoreBatch> write, Action<StoreException>? notCommitted = null, Action? committed = null) => new AwaitedWork(FlushLevel.Flushed, write, committed, notCommitted).EnqueueTo(broker);
 }

@@ -13,6 +13,9 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
     /// <remarks>Not everything that is admitted is in the pipeline before the queue closes: what is admitted without the lock, or needs places in several queues, comes a moment later. What it put there would belong to no queue.</remarks>
     public bool IsGone { get; set; }
 
+    /// <summary>Sends that were committed after the queue's deletion had begun, and before the store has said what becomes of that; null while none is under way. Guarded by the queue's lock.</summary>
+    public List<PendingSend>? Undecided { get; set; }
+
     /// <summary>Called before something is put under the queue's id: brings the queue's own record along if the store does not have it. False if the queue is gone.</summary>
     public bool TryBeginWrite(StoreBatch batch)
     {
@@ -34,10 +37,12 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
                 case PendingSend send:
                     share.Queue.Commits.WriteUnstoredRecord = null;
                     core.Stored(send, moment, ref aftermath);
-                    if (share.Queue.Deletion is { } deletion)
-                        send.Fail(deletion);
-                    else
-                        send.Accept(share.Queue.Durability);
+                    if (share.Queue.Commits.Undecided is { } undecided)
+                    {
+                        undecided.Add(send);
+                        break;
+                    }
+                    send.Accept(share.Queue.Durability);
                     aftermath.Wakes.Add(send);
                     break;
                 case PendingSettle settle:

@@ -112,11 +112,30 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         core.EndWaits(x.reason, receive => receive.IsSignal ? null : x.reason, ref aftermath);
     });
 
-    /// <summary>The store refused the deletion: the queue is open again, with what was in it.</summary>
-    public void Reopen() => queue.Step(queue, static (core, queue, in moment, ref aftermath) =>
+    /// <summary>Closes the queue for good; of a durable one, if the store takes the deletion: <see cref="EndDeletion"/>.</summary>
+    public void BeginDeletion(QueueNotFoundException reason)
     {
-        queue.Closure = null;
-        queue.Deletion = null;
+        if (queue.IsDurable)
+            queue.Step(queue, static (_, queue, in _, ref _) => queue.Commits.Undecided = []);
+        Close(reason, deleted: true);
+    }
+
+    /// <summary>The store has answered: the queue is gone or, if the deletion was refused, open again with what was in it. Sends that were committed meanwhile are told.</summary>
+    /// <param name="error">Why it is not deleted; null if it is.</param>
+    public void EndDeletion(StoreException? error) => queue.Step((queue, error), static (core, x, in moment, ref aftermath) =>
+    {
+        Exception? toSenders = x.error is { Fault: not StoreFault.Refused } failure ? x.queue.Broker.Tell(failure) : null;
+        if (x.error is { Fault: StoreFault.Refused })
+            x.queue.Closure = x.queue.Deletion = null;
+        foreach (PendingSend send in x.queue.Commits.Undecided ?? [])
+        {
+            if ((toSenders ?? x.queue.Deletion) is { } reason)
+                send.Fail(QueueErrors.Again(reason));
+            else
+                send.Accept(x.queue.Durability);
+            aftermath.Wakes.Add(send);
+        }
+        x.queue.Commits.Undecided = null;
     });
 
     /// <summary>The store has stopped: whoever waits on a durable queue is told.</summary>

@@ -176,6 +176,92 @@ public class Deleting(Durability durability) : Journey(durability)
         Assert.That(await Drain(await Reopen("orders.dead")), Is.EqualTo(["b"]));
     }
 
+    [Test]
+    public async Task ADeadLetterThatComesWhileItsQueueIsBeingDeletedMakesNoSecondOneOfThatName([Values] bool refused)
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await Declare();
+        await Declare("orders.dead", QueueOptions.ForDeadLetters());
+        await Send(queue, "a");
+        Delivery delivery = await Receive(queue);
+        Task<bool> deleting;
+        using (CommitStall stall = Store.StallCommits())
+        {
+            deleting = Broker.DeleteQueueAsync("orders.dead").AsTask();
+            await Soon(stall.Entered);
+            delivery.Reject("bad");
+            Store.RefuseCommits(refused ? 2 : 0, DeletesAQueue);
+        }
+
+        if (refused)
+            Assert.That(async () => await Soon(deleting), Throws.InstanceOf<StoreException>());
+        else
+            Assert.That(await Soon(deleting));
+
+        await Advance(queue, Minute);
+        if (!refused)
+            (await Receive(queue)).Reject("bad again, now that its queue is gone");
+        Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["a"]));
+        Assert.That(await Drain(await Reopen("orders.dead")), Is.EqualTo(["a"]));
+    }
+
+    [Test]
+    public async Task ASendThatIsCommittedWhileItsQueueIsBeingDeletedIsToldWhatComesOfThat([Values] bool refused)
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await Declare();
+        Task<SendReceipt> sending;
+        Task<bool> deleting;
+        using (CommitStall stall = Store.StallCommits())
+        {
+            sending = queue.SendAsync(Text("a")).AsTask();
+            await Soon(stall.Entered);
+            deleting = Broker.DeleteQueueAsync("orders").AsTask();
+            Store.RefuseCommits(refused ? 1 : 0, DeletesAQueue);
+        }
+
+        if (refused)
+        {
+            Assert.That(async () => await Soon(deleting), Throws.InstanceOf<StoreException>());
+            Assert.That((await Soon(sending)).Outcome, Is.EqualTo(SendOutcome.Accepted));
+            Assert.That(await Drain(await Reopen()), Is.EqualTo(["a"]));
+        }
+        else
+        {
+            Assert.That(async () => await Soon(sending), Throws.InstanceOf<QueueNotFoundException>());
+            Assert.That(await Soon(deleting));
+        }
+    }
+
+    [Test]
+    public async Task ASendThatIsCommittedBeforeADeletionThatFailsHearsThatNobodyKnows()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await Declare();
+        Task<SendReceipt> sending;
+        Task<bool> deleting;
+        CommitStall next;
+        using (CommitStall stall = Store.StallCommits())
+        {
+            sending = queue.SendAsync(Text("a")).AsTask();
+            await Soon(stall.Entered);
+            deleting = Broker.DeleteQueueAsync("orders").AsTask();
+            next = Store.StallCommits();
+        }
+        await Soon(next.Entered);
+        Assert.That(sending.IsCompleted, Is.False);
+        Store.FailNextCommit(written: true);
+        next.Release();
+
+        Assert.That(async () => await Soon(deleting), Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.OutcomeUnknown)).True);
+        Assert.That(async () => await Soon(sending), Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.OutcomeUnknown)).True);
+    }
+
+    private static bool DeletesAQueue(StoreBatch batch) => batch.Operations.ToArray().Any(operation => operation is { Kind: StoreOperationKind.Delete, Key.Kind: StoreKind.Queue });
+
     private static readonly QueueOptions s_keepsTheOldest = new() { Overflow = OverflowPolicy.DropOldest, DeadLetterOn = DeadLetterReasons.Overflow };
 
     private LogHook DeletingOn(string part, string queue)
