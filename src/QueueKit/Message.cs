@@ -34,6 +34,13 @@ public sealed class Message
         _properties = other._properties?.WithoutSchedule();
     }
 
+    // Shares everything said about another message: typed messages say the same of each.
+    internal Message(ReadOnlyMemory<byte> body, Message properties)
+    {
+        Body = body;
+        _properties = properties._properties;
+    }
+
     /// <summary>Creates a message with a copy of <paramref name="body"/>: for rented or reused buffers.</summary>
     public static Message CopyOf(ReadOnlySpan<byte> body) => new(body.ToArray());
 
