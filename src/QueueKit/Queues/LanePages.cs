@@ -91,18 +91,26 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     }
 
     /// <summary>What lies only in the store is being deleted: a page that is being read is not what it was, and nothing is read until <see cref="EndDeletion"/>. Under the lock.</summary>
-    public void BeginDeletion()
+    /// <returns>The numbers of those messages that have failed attempts on record, which go with them.</returns>
+    public IReadOnlyCollection<long> BeginDeletion()
     {
         _isStale = true;
         _deletions++;
+        return _attempts.Keys;
     }
 
     /// <summary>It is deleted, and with it what could not be read, or it is not.</summary>
-    public void EndDeletion(bool isDeleted)
+    public void EndDeletion(bool isDeleted, DeliverySlots? slots)
     {
         _deletions--;
-        if (isDeleted)
-            Fault = null;
+        if (!isDeleted)
+            return;
+        Fault = null;
+        foreach (WitnessedDelivery seen in _seen.Values)
+            slots?.Free(seen.Slot);
+        // Anew and not emptied: a stale page may be being read, off the lock, and looks into these.
+        _attempts = [];
+        _seen = [];
     }
 
     protected override void Run()

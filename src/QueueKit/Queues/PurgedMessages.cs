@@ -19,7 +19,7 @@ internal sealed class PurgedMessages
             Loaded.Add(new WaitingMessage(message, dueTicks));
             dispatcher.Slots?.Forget(message);
         }
-        core.Pages?.BeginDeletion();
+        FailedUnread = core.Pages?.BeginDeletion() ?? [];
         Ranges = dispatcher.Ready.TakePaged();
         foreach (PagedRange range in Ranges)
             core.Books.Leaving.Add(range.Paged.Bytes, range.Paged.Messages);
@@ -29,6 +29,9 @@ internal sealed class PurgedMessages
     public List<WaitingMessage> Loaded { get; }
 
     public List<PagedRange> Ranges { get; }
+
+    /// <summary>The numbers of messages in those ranges that have failed attempts on record.</summary>
+    public IReadOnlyCollection<long> FailedUnread { get; }
 
     public long Count { get; }
 
@@ -43,7 +46,7 @@ internal sealed class PurgedMessages
             _core.Gate.GiveBack(range.Paged.Messages, range.Paged.Bytes);
         }
         _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: false);
-        _core.Pages?.EndDeletion(isDeleted: true);
+        _core.Pages?.EndDeletion(isDeleted: true, _core.Dispatcher.Slots);
         _core.Counts.Purged += Count;
     }
 
@@ -53,7 +56,7 @@ internal sealed class PurgedMessages
         foreach (PagedRange range in Ranges)
             _core.Books.Leaving.Remove(range.Paged.Bytes, range.Paged.Messages);
         _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: true);
-        _core.Pages?.EndDeletion(isDeleted: false);
+        _core.Pages?.EndDeletion(isDeleted: false, _core.Dispatcher.Slots);
         foreach (WaitingMessage waiting in Loaded)
         {
             _core.Books.Leaving.Remove(waiting.Message.Size);

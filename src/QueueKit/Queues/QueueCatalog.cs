@@ -141,11 +141,15 @@ internal sealed class QueueCatalog(BrokerContext broker)
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Parked, queue.Id), StoreKey.After(StoreKind.Parked, queue.Id), ct).ConfigureAwait(false))
         {
             WaitingMessage waiting = pages.Restore(record, now);
+            // It has its history with it from here on; what is left concerns messages that have yet to be read.
+            attempts.Remove(waiting.Message.Sequence);
             if (seen.ContainsKey(waiting.Message.Sequence))
                 seenAndScheduled.Add(waiting.Message.Sequence, waiting.Message.History!);
             queue.Upkeep.Recover(waiting);
         }
         recovery.LookFor(store, queue, seen, attempts, seenAndScheduled);
+        foreach (long sequence in seenAndScheduled.Keys)
+            seen.Remove(sequence);
         foreach ((byte band, LaneCount count) in counters.LanesOf(queue.Id))
             queue.Upkeep.Recover(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
     }

@@ -207,6 +207,8 @@ internal sealed class QueueUpkeep(QueueConductor queue)
                 StoredMessage.WriteRemoval(batch, queue.Id, waiting.Message);
             foreach (PagedRange range in _taken!.Ranges)
                 StoredMessage.WriteRemoval(batch, queue.Id, range);
+            foreach (long sequence in _taken.FailedUnread)
+                batch.Delete(AttemptsRecord.KeyOf(queue.Id, sequence));
         }
 
         private void Done() => queue.Step(new PurgeStep(_taken!, done: true));

@@ -200,6 +200,25 @@ public class Backlog(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task APurgeOfWhatHasNotBeenReadTakesItsFailedAttemptsAlong()
+    {
+        MessageQueue queue = await Declare();
+        await Send(queue, Numbers(1, 3));
+        (await Receive(queue)).Nack(TimeSpan.Zero);
+        await Idle(queue);
+        queue = await Reopen();
+
+        await Soon(queue.PurgeAsync());
+        await Reopen();
+        await Soon(Broker.DisposeAsync());
+
+        await using IMessageStore store = await ((IMessageStoreProvider)Store).OpenAsync();
+        var page = new StorePage();
+        store.Read(StoreKey.First(StoreKind.Attempts), StoreKey.After(StoreKind.Attempts), 10, 1_000, page);
+        Assert.That(page.Records, Is.Empty);
+    }
+
+    [Test]
     public async Task APurgeThatTheStoreRefusesLeavesTheOrderAsItWas()
     {
         MessageQueue queue = await Declare(s_small);
