@@ -194,6 +194,9 @@ internal sealed class QueueConductor : IDeadlineTarget
         Aftermath aftermath = default;
         lock (_lock)
         {
+            // The first is the caller's already: what its lease is worth now, its settle says.
+            if (first is not null && Unavailability is not null)
+                return [first];
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
             taken = new InFlightDelivery[_core.Dispatcher.CountUpTo(max - (first is null ? 0 : 1)) + (first is null ? 0 : 1)];

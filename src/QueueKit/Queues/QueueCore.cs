@@ -261,7 +261,7 @@ internal sealed class QueueCore
         Dispatcher.Ready.Unpage(band, waiting.Message.Size);
         if (waiting.DueTicks > moment.Utc.UtcTicks)
             _delayed.Add(waiting.Message, waiting.DueTicks);
-        else if (waiting.Message.History is { IsSuspect: true } or { Deaths: > 0 })
+        else if (waiting.Message.History is { IsSuspect: true } or { FailedAttempts: > 0 })
             Readmit(waiting.Message, moment, ref aftermath);
         else
             Dispatcher.Ready.AppendLoaded(waiting.Message);
@@ -490,10 +490,10 @@ internal sealed class QueueCore
             Readmit(message, moment, ref aftermath);
     }
 
-    // What has ended the process as often as it may is not tried again.
+    // What has failed, or ended the process, as often as it may is not tried again: the store has refused to let it go, or the process ended before it could.
     private void Readmit(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
     {
-        if (message.History is { Deaths: > 0 } history && Decide(message, DeliveryEnd.Failed) is { Fate: not Fate.Redeliver } decision)
+        if (message.History is { FailedAttempts: > 0 } history && Decide(message, DeliveryEnd.Failed) is { Fate: not Fate.Redeliver } decision)
             GiveUp(message, decision, default, history.TakeSlot(), moment, ref aftermath);
         else
             Dispatcher.PlaceReturned(message, moment, ref aftermath);

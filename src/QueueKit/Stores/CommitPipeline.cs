@@ -232,7 +232,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
                 works[0].Refused(reason!);
                 break;
             case CommitOutcome.Refused:
-                CommitOneByOne(works);
+                CommitInParts(works);
                 break;
             default:
                 Fail(reason!, works, untried: []);
@@ -240,24 +240,56 @@ internal sealed class CommitPipeline : IAsyncDisposable
         }
     }
 
-    private void CommitOneByOne(ReadOnlySpan<CommitWork> works)
+    // Somebody in the batch is to blame, or there is no room for more: what only deletes goes first, in one commit, and the rest in halves, until those who are refused stand alone.
+    // One by one, a batch of acks would cost a flush each just when the store has to be emptied.
+    private void CommitInParts(ReadOnlySpan<CommitWork> works)
     {
+        CommitWork[] ordered = [.. works];
+        int deleting = 0;
         for (int i = 0; i < works.Length; i++)
         {
+            if (works[i].OnlyDeletes)
+                ordered[deleting++] = works[i];
+        }
+        for (int i = 0, next = deleting; i < works.Length; i++)
+        {
+            if (!works[i].OnlyDeletes)
+                ordered[next++] = works[i];
+        }
+        var parts = new Stack<Range>();
+        Split(0, deleting == 0 || deleting == ordered.Length ? ordered.Length / 2 : deleting, ordered.Length);
+        while (parts.TryPop(out Range part))
+        {
+            ReadOnlySpan<CommitWork> tried = ordered.AsSpan(part);
+            FlushLevel level = FlushLevel.Written;
             _batch.Clear();
-            works[i].WriteTo(_batch, ref _sequence);
-            switch (TryCommit(works[i].Level, out StoreException? reason))
+            foreach (CommitWork work in tried)
+            {
+                if (work.Level > level)
+                    level = work.Level;
+                work.WriteTo(_batch, ref _sequence);
+            }
+            switch (TryCommit(level, out StoreException? reason))
             {
                 case CommitOutcome.Committed:
-                    Apply(works.Slice(i, 1));
+                    Apply(tried);
+                    break;
+                case CommitOutcome.Refused when tried.Length == 1:
+                    tried[0].Refused(reason!);
                     break;
                 case CommitOutcome.Refused:
-                    works[i].Refused(reason!);
+                    Split(part.Start.Value, (part.Start.Value + part.End.Value) / 2, part.End.Value);
                     break;
                 default:
-                    Fail(reason!, works.Slice(i, 1), works[(i + 1)..]);
+                    Fail(reason!, tried, ordered.AsSpan(part.End.Value));
                     return;
             }
+        }
+
+        void Split(int from, int middle, int to)
+        {
+            parts.Push(middle..to);
+            parts.Push(from..middle);
         }
     }
 

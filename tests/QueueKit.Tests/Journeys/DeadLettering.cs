@@ -304,6 +304,28 @@ public class DeadLettering(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task WhatHasFailedOftenEnoughIsNotTriedAgainWhenTheStoreRefusesItsMove()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await Declare(new QueueOptions { MaxAttempts = 1 });
+        await Send(queue, "a", "b");
+        (await Receive(queue)).Reject("so that the queue of dead letters exists");
+        await Idle(queue);
+
+        Store.RefuseCommits(int.MaxValue, batch => batch.Operations.ToArray().Any(operation => operation is { Kind: StoreOperationKind.Insert, Key.Kind: StoreKind.Message }));
+        (await Receive(queue)).Nack();
+        await Advance(queue, Minute);
+        Assert.That(await queue.ReceiveAsync(TimeSpan.Zero), Is.Null);
+
+        Store.RefuseCommits(0);
+        await Advance(queue, Minute);
+
+        Assert.That(await queue.ReceiveAsync(TimeSpan.Zero), Is.Null);
+        Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["a", "b"]));
+    }
+
+    [Test]
     public async Task NoDeadLetterIsLostWhenTheStoreRefusesTheirQueue()
     {
         if (!IsDurable)
