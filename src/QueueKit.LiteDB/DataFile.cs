@@ -46,6 +46,14 @@ internal sealed class DataFile : LiteStream, IDisposable
 
     public override void Flush() => _file.Sync();
 
+    /// <summary>Puts a page of the log in its place, ahead of the checkpoint; <paramref name="bytes"/> are changed. Beside anything but a checkpoint.</summary>
+    public void Copy(uint page, Span<byte> bytes)
+    {
+        PageFormat.Unconfirm(bytes);
+        PageFormat.Seal(bytes);
+        _file.Write(page * (long)PageFormat.Size, bytes);
+    }
+
     public override void SetLength(long value) => throw new IOException($"LiteDB wants to cut '{_path}' at {value}, which it has no reason to.");
 
     protected override void ReadPage(long page, Span<byte> into)
@@ -60,7 +68,7 @@ internal sealed class DataFile : LiteStream, IDisposable
     {
         if (!IsWritable)
             throw new InvalidOperationException("LiteDB wants to write to the data file, and this is not a checkpoint.");
-        if (Source is { } log && !log.IsLatest(log.LastRead))
+        if (Source is { } log && !log.MustBeCopied(log.LastRead))
             return;
         bytes.CopyTo(_page);
         if (page == 0)

@@ -3,8 +3,8 @@ namespace QueueKit.LiteDB;
 /// <summary>How a <see cref="LiteDBStore"/> works. Copied when the store is made.</summary>
 public sealed class LiteDBStoreOptions
 {
-    /// <summary>How much the log may hold, in bytes, before it is copied into the data file beside the commits; 1 MiB to 1 GiB. Commits wait when it holds twice as much. Default: 16 MiB.</summary>
-    /// <remarks>More makes checkpoints rarer and longer, and takes more time to open after a crash.</remarks>
+    /// <summary>How much the log may hold, in bytes, before it is copied into the data file beside the commits; 1 MiB to 1 GiB. A commit that finds twice as much does it itself. Default: 16 MiB.</summary>
+    /// <remarks>More makes checkpoints rarer, and takes more time to open after a crash.</remarks>
     public long LogBytes { get; set; } = 16 * 1024 * 1024;
 
     /// <summary>How long nothing has been committed before the log is copied into the data file anyway; 10 ms to a day. Default: 1 s.</summary>

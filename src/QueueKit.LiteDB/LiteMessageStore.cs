@@ -12,7 +12,8 @@ namespace QueueKit.LiteDB;
 /// </remarks>
 internal sealed class LiteMessageStore : IMessageStore, IDisposable
 {
-    private readonly Lock _gate = new();
+    // A monitor, so that whoever needs the files to himself can wait for the slice that is under way.
+    private readonly object _gate = new();
     private readonly StorePaths _paths;
     private readonly LiteDBStoreOptions _options;
     private readonly IStoreFileSystem _fileSystem;
@@ -27,6 +28,10 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
     // Whether something was committed since the timer has looked, and whether the timer is running.
     private bool _isBusy;
     private bool _isWatched;
+    // Whether the log is being copied ahead of a checkpoint, and whether a slice of it is being copied at this moment, beside the lock.
+    private bool _isCopying;
+    private bool _isSliceUnderWay;
+    private int _turnsWanted;
 
     private LiteMessageStore(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time, IDisposable storeLock, Witness? witness, StoreFiles files)
     {
@@ -49,6 +54,9 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
     public bool CommitBlocks => true;
 
     public Witness? Witness { get; }
+
+    /// <summary>What the log holds.</summary>
+    internal long LogBytes => _files.Log.Length;
 
     // Not before the broker has found out whether everything is there: a log that was damaged at its end is evidence.
     private bool MayChangeFiles => _hasCommitted || Witness is not { IsAccepted: false } || (_files.Log.Length == 0 && !_files.Log.HasRemains);
@@ -88,6 +96,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
             RefuseTooLarge(batch);
         lock (_gate)
         {
+            LetMaintenanceGoFirst();
             ThrowIfStopped();
             RefuseIfDiskIsNearlyFull(batch);
             // The checkpoint beside the commits has not come to its turn: the log must not grow without bound.
@@ -112,9 +121,10 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
             {
                 throw Stop(error as StoreException ?? StoreErrors.Failed(doing, _paths, error));
             }
-            _isBusy = _hasCommitted = true;
+            _hasCommitted = true;
             if (!_isWatched && _files.Log.Length > 0)
                 Watch();
+            _isBusy = true;
             if (_files.Log.Length >= _options.LogBytes)
                 _timer.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
         }
@@ -200,6 +210,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
 
     private void Release()
     {
+        WaitForSlice();
         if (_isDisposed)
             return;
         _isDisposed = true;
@@ -209,19 +220,47 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
         _lock.Dispose();
     }
 
-    // The timer's: a checkpoint when the log is long, or when nothing was committed between two looks.
+    // The timer's: a checkpoint when the log is long, or when nothing was committed between two looks. Most of it beside the commits.
     private void Look()
     {
+        bool isLong;
         lock (_gate)
         {
             _isWatched = false;
-            if (_isDisposed || _stopped is not null || _files.Log.Length == 0)
+            if (_isDisposed || _stopped is not null || _isCopying || _files.Log.Length == 0)
                 return;
             if ((_isBusy && _files.Log.Length < _options.LogBytes) || !MayChangeFiles)
             {
                 Watch();
                 return;
             }
+            _isCopying = true;
+            isLong = _files.Log.Length >= _options.LogBytes;
+        }
+        // Where nobody commits, nobody waits: the log is cut as it is.
+        if (isLong)
+            MakeNextLog();
+        while (TryRunSlice(_files.Ahead.TryBegin, _files.Ahead.Run, _files.Ahead.End)) { }
+        EndCheckpoint(isLong);
+        if (isLong)
+            MakeNextLog();
+        lock (_gate)
+        {
+            _isCopying = false;
+            if (!_isDisposed && _stopped is null && !_isWatched && _files.Log.Length > 0)
+                Watch();
+        }
+    }
+
+    private void EndCheckpoint(bool isLong)
+    {
+        TakeTurn();
+        lock (_gate)
+        {
+            EndTurn();
+            // A commit that came upon twice the limit has done it by itself, or one has come to an idle store.
+            if (_isDisposed || _stopped is not null || _files.Log.Length == 0 || (_files.Log.Length < _options.LogBytes && (isLong || _isBusy)))
+                return;
             try
             {
                 Checkpoint();
@@ -234,6 +273,87 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
         }
     }
 
+    private void MakeNextLog()
+    {
+        NextLog next = _files.Next;
+        bool hasFailed = false;
+        while (!hasFailed && TryRunSlice(() => next.TryBegin(_files.NextState), Make, () => { })) { }
+
+        void Make()
+        {
+            try
+            {
+                next.Run(_options.LogBytes);
+            }
+            catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+            {
+                // There may be no room for it. It would only have saved time, and a disk that is broken will say so to the commits.
+                hasFailed = true;
+                next.Delete();
+            }
+        }
+    }
+
+    // Begins under the lock, runs without, and ends under it. False when there is nothing to begin, or the store has stopped.
+    private bool TryRunSlice(Func<bool> tryBegin, Action run, Action end)
+    {
+        Exception? failure = null;
+        try
+        {
+            TakeTurn();
+            lock (_gate)
+            {
+                EndTurn();
+                if (_isDisposed || _stopped is not null)
+                    return false;
+                // What is not on the disk in the log must not be in the data file.
+                _files.Log.Sync();
+                _isSliceUnderWay = tryBegin();
+                if (!_isSliceUnderWay)
+                    return false;
+            }
+            run();
+        }
+#pragma warning disable CA1031 // Not swallowed: whatever it is, the store stops with it.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            failure = error;
+        }
+        TakeTurn();
+        lock (_gate)
+        {
+            EndTurn();
+            _isSliceUnderWay = false;
+            if (failure is null)
+                end();
+            else
+                Stop(CheckpointFailed(failure));
+            return failure is null;
+        }
+    }
+
+    // A thread that commits without a pause takes the lock again before another one has woken up. So maintenance says that it is coming, and the next commit lets it go first.
+    private void TakeTurn() => Interlocked.Increment(ref _turnsWanted);
+
+    private void EndTurn()
+    {
+        Interlocked.Decrement(ref _turnsWanted);
+        Monitor.PulseAll(_gate);
+    }
+
+    private void LetMaintenanceGoFirst()
+    {
+        while (Volatile.Read(ref _turnsWanted) > 0)
+            Monitor.Wait(_gate);
+    }
+
+    private void WaitForSlice()
+    {
+        while (_isSliceUnderWay)
+            Monitor.Wait(_gate);
+    }
+
     private void Watch()
     {
         _isBusy = false;
@@ -243,21 +363,26 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
 
     private void Checkpoint()
     {
+        WaitForSlice();
+        ThrowIfStopped();
         try
         {
             _files.Log.Sync();
-            _files.Data.IsWritable = true;
+            _files.Data.IsWritable = _files.Log.IsCheckpoint = true;
             _engine.Checkpoint();
         }
         catch (Exception error)
         {
-            throw Stop(error is DamagedPageException ? RecordTable.Unreadable(_paths.Data, error) : StoreErrors.Failed("copying its log into the data file", _paths, error));
+            throw Stop(CheckpointFailed(error));
         }
         finally
         {
-            _files.Data.IsWritable = false;
+            _files.Data.IsWritable = _files.Log.IsCheckpoint = false;
         }
     }
+
+    private StoreException CheckpointFailed(Exception error) =>
+        error is DamagedPageException ? RecordTable.Unreadable(_paths.Data, error) : StoreErrors.Failed("copying its log into the data file", _paths, error);
 
     private void RefuseTooLarge(StoreBatch batch)
     {

@@ -25,7 +25,7 @@ internal sealed class LogFile : LiteStream, IDisposable
     // A larger buffer is not kept: it was a large message, or a queue that was deleted.
     private const int KeptPages = 512;
 
-    private readonly IStoreFile _file;
+    private IStoreFile _file;
     private readonly string _path;
     private readonly byte[] _ahead;
     private readonly List<LogPage> _pages;
@@ -71,8 +71,33 @@ internal sealed class LogFile : LiteStream, IDisposable
     /// <summary>The place in the log of the page that LiteDB read last. A checkpoint reads a page and writes it before it reads the next.</summary>
     public int LastRead { get; private set; }
 
-    /// <summary>Whether a place in the log has the newest version of its page.</summary>
-    public bool IsLatest(int place) => _latest[_pages[place].PageId] == place;
+    /// <summary>The places whose pages are in the data file already.</summary>
+    public HashSet<int> Copied { get; } = [];
+
+    /// <summary>While LiteDB copies the log: it is shown nothing but what has to be copied.</summary>
+    public bool IsCheckpoint { get; set; }
+
+    /// <summary>Whether a checkpoint has to copy a place: it has the newest version of its page, and that is not in the data file.</summary>
+    public bool MustBeCopied(int place) => _latest[_pages[place].PageId] == place && !Copied.Contains(place);
+
+    /// <summary>Adds what an <see cref="AdvanceCopy"/> may copy.</summary>
+    public void AddUncopied(List<(int Place, LogPage Page)> places)
+    {
+        foreach ((uint page, int place) in _latest)
+        {
+            if (page != 0 && !Copied.Contains(place))
+                places.Add((place, _pages[place]));
+        }
+    }
+
+    /// <summary>Reads a page that has been published; beside anything but <see cref="Restart"/>.</summary>
+    public void ReadPublished(int place, in LogPage known, Span<byte> into)
+    {
+        int read = _file.Read(FileOffset(place), into);
+        if (read < into.Length || PageFormat.Checksum(into) != known.Checksum)
+            throw new DamagedPageException(_path, $"page {1 + place} of '{_path}' is not what was written");
+        PageFormat.SetTransaction(into, known.Transaction);
+    }
 
     /// <summary>Makes the file the empty log of a state. Until it returns, the file is worth nothing.</summary>
     public void Restart(in StoreState state)
@@ -80,12 +105,23 @@ internal sealed class LogFile : LiteStream, IDisposable
         _file.SetLength(0);
         _file.Write(0, PageFormat.LogHeader(state.StoreId, state.Generation));
         _file.Sync();
+        Begin(_file, state, PageFormat.Size);
+    }
+
+    /// <summary>Lets go of a file that is worth nothing any more, before <see cref="Begin"/> with another one.</summary>
+    public void LetGo() => _file.Dispose();
+
+    /// <summary>Begins with a file that is the empty log of a state, with zeros up to <paramref name="allocated"/>, on the disk.</summary>
+    public void Begin(IStoreFile file, in StoreState state, long allocated)
+    {
+        _file = file;
         _state = state;
         _pages.Clear();
         _stamps.Clear();
         _latest.Clear();
+        Copied.Clear();
         LargestPageId = 0;
-        _allocated = PageFormat.Size;
+        _allocated = allocated;
         HasRemains = false;
         _isSynced = true;
     }
@@ -173,12 +209,12 @@ internal sealed class LogFile : LiteStream, IDisposable
                 Page(_pending, place - _pages.Count).CopyTo(into);
             return;
         }
-        LogPage known = _pages[place];
-        int read = _file.Read(FileOffset(place), into);
-        if (read < into.Length || PageFormat.Checksum(into) != known.Checksum)
-            throw new DamagedPageException(_path, $"page {1 + place} of '{_path}' is not what was written");
-        PageFormat.SetTransaction(into, known.Transaction);
         LastRead = place;
+        if (!IsCheckpoint || MustBeCopied(place))
+            ReadPublished(place, _pages[place], into);
+        else
+            // LiteDB passes over pages that are blank.
+            into.Clear();
     }
 
     protected override void Dispose(bool disposing)

@@ -54,7 +54,8 @@ internal static class PageFormat
         page[UnusedAt] = unused;
     }
 
-    public static void ClearUnused(Span<byte> page) => page[UnusedAt] = 0;
+    /// <summary>Clears what only the log has.</summary>
+    public static void Unconfirm(Span<byte> page) => page[ConfirmedAt] = page[UnusedAt] = 0;
 
     /// <summary>The last page of the data file, as its header page says.</summary>
     public static uint LastPageId(ReadOnlySpan<byte> headerPage) => BinaryPrimitives.ReadUInt32LittleEndian(headerPage[LastPageAt..]);

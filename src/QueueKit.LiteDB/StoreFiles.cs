@@ -8,7 +8,7 @@ namespace QueueKit.LiteDB;
 /// what has not been flushed may be there or not, sector by sector, in any order; a rename is there or not.
 /// <list type="number">
 /// <item>A commit: the transaction is appended to the log under one checksum, then the log is flushed.</item>
-/// <item>A checkpoint: flush the log; copy its pages into the data file; flush that; say "Emptying" and flush; cut the log, write its new first page and flush; say "Live" and flush.</item>
+/// <item>A checkpoint: flush the log; copy its pages into the data file, most of them ahead and beside commits; flush that; say "Emptying" and flush; cut the log, write its new first page and flush, or put one that was made ahead in its place; say "Live" and flush.</item>
 /// <item>After a crash in the midst of it: up to "Emptying" the log is whole and everything is copied again; from then on the log is worth nothing.</item>
 /// <item>Closing: a checkpoint, then "Closed" and a flush, then the log is deleted. So a store that was closed is one file.</item>
 /// </list>
@@ -27,12 +27,24 @@ internal sealed class StoreFiles : IDisposable
         Log = log;
         data.Source = log;
         log.Emptied = EmptyLog;
+        Ahead = new AdvanceCopy(log, data);
+        Next = new NextLog(files, paths);
+        Next.Delete();
         _dataLength = data.Length;
     }
 
     public DataFile Data { get; }
 
     public LogFile Log { get; }
+
+    /// <summary>What is copied before a checkpoint.</summary>
+    public AdvanceCopy Ahead { get; }
+
+    /// <summary>What is made ready before a checkpoint.</summary>
+    public NextLog Next { get; }
+
+    /// <summary>The state of the log after the next checkpoint.</summary>
+    public StoreState NextState => new(Data.State.StoreId, Data.State.Generation + 1, StorePhase.Live);
 
     /// <summary>What the data file will grow by with the next checkpoint.</summary>
     public long PendingGrowth => Math.Max(0, (Log.LargestPageId + 1L) * PageFormat.Size - _dataLength);
@@ -81,19 +93,22 @@ internal sealed class StoreFiles : IDisposable
         Data.Enter(new StoreState(Data.State.StoreId, Data.State.Generation + 1, StorePhase.Closed));
         Log.Dispose();
         _files.Delete(_paths.Log);
+        Next.Delete();
     }
 
     public void Dispose()
     {
         Data.Dispose();
         Log.Dispose();
+        Next.Close();
     }
 
     // The log is worth nothing from the first step to the last: a crash in between leads to MakeReady.
     private void EmptyLog()
     {
         StoreState state = BeginLog(Data);
-        Log.Restart(state);
+        if (!Next.TryTakeOver(state, Log))
+            Log.Restart(state);
         Data.Enter(state with { Phase = StorePhase.Live });
         _dataLength = Data.Length;
     }

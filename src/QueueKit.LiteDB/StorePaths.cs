@@ -7,6 +7,8 @@ internal sealed class StorePaths
     {
         Data = Path.GetFullPath(data);
         Log = Beside("-log");
+        NextLog = Beside("-log-next");
+        OldLog = Beside("-log-old");
         New = Beside("-new");
         Lock = Data + ".lock";
         LiteBackup = Beside("-backup");
@@ -17,6 +19,12 @@ internal sealed class StorePaths
     public string Data { get; }
 
     public string Log { get; }
+
+    /// <summary>A log in the making, which takes the place of the log when that has been copied.</summary>
+    public string NextLog { get; }
+
+    /// <summary>A log that has been copied; the next one is made of it.</summary>
+    public string OldLog { get; }
 
     /// <summary>A data file in the making; it gets its name when it is complete.</summary>
     public string New { get; }

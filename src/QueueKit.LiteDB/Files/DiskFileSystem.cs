@@ -20,6 +20,8 @@ internal sealed class DiskFileSystem : IStoreFileSystem
 
     public void Rename(string from, string to) => File.Move(from, to, overwrite: false);
 
+    public void Replace(string from, string to) => File.Move(from, to, overwrite: true);
+
     public void SyncDirectory(string path) => NativeCalls.SyncDirectory(Path.GetDirectoryName(path)!);
 
     public long AvailableBytes(string path) => new DriveInfo(Path.GetDirectoryName(path)!).AvailableFreeSpace;

@@ -25,6 +25,9 @@ internal interface IStoreFileSystem
     /// <summary>Renames a file; the name must be free.</summary>
     void Rename(string from, string to);
 
+    /// <summary>Renames a file in the place of another one; neither is open.</summary>
+    void Replace(string from, string to);
+
     /// <summary>Makes what happened to the names in the folder of <paramref name="path"/> safe against a power cut.</summary>
     void SyncDirectory(string path);
 
@@ -38,7 +41,7 @@ internal interface IStoreFileSystem
     IDisposable? TryLock(string path);
 }
 
-/// <summary>An open file. One caller at a time.</summary>
+/// <summary>An open file. One caller at a time, except that <see cref="Read"/>, <see cref="Write"/> and <see cref="Sync"/> may run beside each other, in different places.</summary>
 internal interface IStoreFile : IDisposable
 {
     long Length { get; }

@@ -24,6 +24,8 @@ internal sealed class FailingFileSystem : IStoreFileSystem
 
     public void Rename(string from, string to) => _disk.Rename(from, to);
 
+    public void Replace(string from, string to) => _disk.Replace(from, to);
+
     public void SyncDirectory(string path) => _disk.SyncDirectory(path);
 
     public long AvailableBytes(string path) => _disk.AvailableBytes(path);

@@ -1,4 +1,5 @@
 using QueueKit.LiteDB;
+using QueueKit.LiteDB.Files;
 using QueueKit.Stores;
 
 namespace QueueKit.Tests.Stores.LiteDB;
@@ -228,19 +229,108 @@ public class LiteDBFaultTests
             Put(store, i, FlushLevel.Flushed);
         _clock.Advance(TimeSpan.Zero);
 
-        Assert.That(LogLength(), Is.EqualTo(8192));
+        Assert.That(_disk.ReadAll(SimulatedStore.Paths.Log).AsSpan().LastIndexOfAnyExcept((byte)0), Is.LessThan(8192), "nothing but its first page and zeros");
+        Assert.That(LogLength(), Is.EqualTo(Limit));
         Assert.That(SimulatedStore.Describe(store), Has.Length.GreaterThanOrEqualTo(100));
+    }
+
+    // On the machine's own disk, with a thread that commits without a pause and another one that looks without a pause.
+    [Test]
+    public async Task CheckpointsBesideCommitsLoseNothing()
+    {
+        var folder = new TestFolder();
+        try
+        {
+            var paths = new StorePaths(folder.File("queue.db"));
+            var options = new LiteDBStoreOptions { LogBytes = 1024 * 1024, MinFreeBytes = 0 };
+            var model = new StoreModel();
+            int checkpoints = 0;
+            using (LiteMessageStore store = LiteMessageStore.Open(DiskFileSystem.Instance, paths, options, _clock))
+            {
+                bool isDone = false;
+                Task looking = Task.Run(() =>
+                {
+                    while (!Volatile.Read(ref isDone))
+                        _clock.Advance(TimeSpan.Zero);
+                });
+                var random = new Random(17);
+                long length = 0;
+                for (int i = 0; i < 400; i++)
+                {
+                    StoreBatch batch = SimulatedStore.RandomBatch(random);
+                    store.Commit(batch, i % 5 == 0 ? FlushLevel.Flushed : FlushLevel.Written);
+                    model.Apply(batch);
+                    checkpoints += store.LogBytes < length ? 1 : 0;
+                    length = store.LogBytes;
+                    if (i % 50 == 0)
+                        Assert.That(SimulatedStore.Describe(store), Is.EqualTo(model.Describe()));
+                }
+                Volatile.Write(ref isDone, true);
+                await looking;
+                Assert.That(SimulatedStore.Describe(store), Is.EqualTo(model.Describe()));
+            }
+            Assert.That(checkpoints, Is.GreaterThan(3));
+            using LiteMessageStore again = LiteMessageStore.Open(DiskFileSystem.Instance, paths, options, _clock);
+            Assert.That(SimulatedStore.Describe(again), Is.EqualTo(model.Describe()));
+        }
+        finally
+        {
+            folder.Delete();
+        }
+    }
+
+    // The next log is made of the last one, which may be longer than the limit.
+    [Test]
+    public void LogAfterLogWhatWasCommittedIsThere()
+    {
+        const long Limit = 64 * 1024;
+        LiteMessageStore store = Open(logBytes: Limit);
+        var random = new Random(5);
+        int sequence = 0;
+        for (int log = 0; log < 12; log++)
+        {
+            for (long length = Limit + random.Next((int)Limit / 2); store.LogBytes < length;)
+                Put(store, sequence++, FlushLevel.Flushed);
+            _clock.Advance(TimeSpan.Zero);
+            Assert.That(store.LogBytes, Is.Zero);
+            if (log % 4 == 3)
+                store = SimulatedStore.Open(_disk = _disk.AfterCrash(), _clock, Limit);
+            Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(sequence));
+        }
+        Assert.That(LogLength(), Is.LessThan(2 * Limit));
+    }
+
+    // A log that cannot be made ready costs time and nothing else.
+    [Test]
+    public async Task ADiskWithoutRoomForTheNextLogIsNoFailure()
+    {
+        LiteMessageStore store = Open();
+        int sequence = 0;
+        while (store.LogBytes < 64 * 1024)
+            Put(store, sequence++, FlushLevel.Flushed);
+        // The first thing that is done is to create it.
+        _disk.FailAt = _disk.Calls + 1;
+
+        _clock.Advance(TimeSpan.Zero);
+
+        Assert.That(store.LogBytes, Is.Zero);
+        Put(store, sequence++, FlushLevel.Flushed);
+        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(sequence));
+        await store.DisposeAsync();
     }
 
     [Test]
     public async Task AStoreThatIsClosedIsOneFile()
     {
         LiteMessageStore store = Open();
+        for (int i = 0; store.LogBytes < 64 * 1024; i++)
+            Put(store, i, FlushLevel.Written);
+        _clock.Advance(TimeSpan.Zero);
         Put(store, 1, FlushLevel.Written);
 
         await store.DisposeAsync();
 
-        Assert.That(_disk.Exists(SimulatedStore.Paths.Log), Is.False);
+        Assert.That(_disk.Exists(SimulatedStore.Paths.Log) || _disk.Exists(SimulatedStore.Paths.NextLog) || _disk.Exists(SimulatedStore.Paths.OldLog), Is.False);
         Assert.That(_disk.Exists(SimulatedStore.Paths.Data), Is.True);
     }
 

@@ -77,6 +77,15 @@ internal sealed class SimulatedDisk : IStoreFileSystem
         NoteNames();
     }
 
+    public void Replace(string from, string to)
+    {
+        Call();
+        if (!_files.Remove(from, out SimulatedFile? file))
+            throw new IOException($"Cannot rename '{from}' to '{to}'.");
+        _files[to] = file;
+        NoteNames();
+    }
+
     public void SyncDirectory(string path)
     {
         Syncs++;
