@@ -374,9 +374,22 @@ public sealed class MessageBroker : IAsyncDisposable
         foreach (MessageQueue queue in queues)
             queue.Conductor.Upkeep.LoseLeases();
         _context.IsClosed = true;
-        if (_context.Pipeline is { } pipeline)
-            await pipeline.DisposeAsync().AsTask().CountedOn(_context.Scheduler);
-        _context.Timer.Dispose();
+        try
+        {
+            if (_context.Pipeline is { } pipeline)
+                await pipeline.DisposeAsync().AsTask().CountedOn(_context.Scheduler);
+        }
+        catch (Exception error)
+        {
+            // A store that could not be closed: the closer is told, and whoever waits for the end must not wait for ever.
+            _completion.TrySetException(error);
+            _ = _completion.Task.Exception;
+            throw;
+        }
+        finally
+        {
+            _context.Timer.Dispose();
+        }
         _context.Log.Closed();
         _completion.TrySetResult();
     }
