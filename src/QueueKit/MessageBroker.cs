@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
+using QueueKit.Diagnostics;
 using QueueKit.Queues;
 using QueueKit.Scheduling;
 using QueueKit.Stores;
@@ -7,8 +8,11 @@ using QueueKit.Stores;
 namespace QueueKit;
 
 /// <summary>A message broker inside this process: it owns queues and, if it is given one, the store behind them. Safe for any thread.</summary>
-public sealed class MessageBroker : IAsyncDisposable
+public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
 {
+    /// <summary>The name of the meter and of the activity source, by which telemetry is collected.</summary>
+    public const string TelemetryName = "QueueKit";
+
     // Guards which queues exist and how they point to each other; never taken together with a queue's own lock.
     private readonly Lock _lock = new();
     private readonly Dictionary<string, MessageQueue> _queues = new(StringComparer.Ordinal);
@@ -54,6 +58,7 @@ public sealed class MessageBroker : IAsyncDisposable
         var broker = new MessageBroker(context);
         if (options.Store is { } provider)
             await broker.OpenStoreAsync(provider, ct).ConfigureAwait(false);
+        context.Telemetry?.Instruments.Add(broker);
         return broker;
     }
 
@@ -186,6 +191,8 @@ public sealed class MessageBroker : IAsyncDisposable
 
     /// <summary>Closes with <see cref="MessageBrokerOptions.DrainTimeout"/>. May be called at any time, twice, and from inside a handler, for which it does not wait.</summary>
     public ValueTask DisposeAsync() => CloseAsync(CancellationToken.None);
+
+    IEnumerable<QueueReading> IMeasuredBroker.ReadQueues() => Queues.Select(static queue => queue.Conductor.Observed!.Read());
 
     internal HandlerConsumer StartConsumer(QueueConductor queue, Func<Delivery, CancellationToken, ValueTask> handler, ConsumeOptions options)
     {
@@ -374,6 +381,7 @@ public sealed class MessageBroker : IAsyncDisposable
         foreach (MessageQueue queue in queues)
             queue.Conductor.Upkeep.LoseLeases();
         _context.IsClosed = true;
+        _context.Telemetry?.Instruments.Remove(this);
         try
         {
             if (_context.Pipeline is { } pipeline)

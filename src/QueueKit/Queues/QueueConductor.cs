@@ -29,6 +29,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         IsDurable = options.Durability is Durability.Written or Durability.Flushed;
         FlushLevel = options.Durability == Durability.Flushed ? FlushLevel.Flushed : FlushLevel.Written;
         Durability = options.Durability;
+        Observed = broker.Telemetry is { } telemetry ? new ObservedQueue(this, telemetry) : null;
         _pull = new Consumer(this);
         _core = new QueueCore(this, options);
         Upkeep = new QueueUpkeep(this);
@@ -63,6 +64,11 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     /// <summary>What is done to the queue as a whole.</summary>
     public QueueUpkeep Upkeep { get; }
+
+    /// <summary>The queue for listeners; null where telemetry is left out.</summary>
+    public ObservedQueue? Observed { get; }
+
+    public long MaxBytes => _core.Gate.MaxBytes;
 
     public BrokerClock Clock => _broker.Clock;
 

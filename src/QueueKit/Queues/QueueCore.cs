@@ -209,7 +209,7 @@ internal sealed class QueueCore
     {
         _books.EndStoring(send);
         Gate.GiveBack(send.MessageCount, send.Bytes);
-        Counts.Accepted -= send.MessageCount;
+        Counts.CountNotStored(send.MessageCount);
         if (send.Victims is { } victims)
             NotEvicted(victims, moment, ref aftermath);
     }
@@ -346,7 +346,7 @@ internal sealed class QueueCore
     /// <summary>A message that was to go to the dead-letter queue is there or, where that queue's own policy dropped it, gone.</summary>
     public void DeadLettered(in CondemnedMessage condemned, bool isKept)
     {
-        (isKept ? ref Counts.DeadLettered : ref Counts.Discarded)++;
+        Counts.CountGivenUp(condemned.Info.Reason, isKept);
         Left(condemned.Message.Size);
     }
 

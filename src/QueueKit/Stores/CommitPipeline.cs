@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using QueueKit.Diagnostics;
 using QueueKit.Scheduling;
 
 namespace QueueKit.Stores;
@@ -42,13 +43,16 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private long _sequence;
     private CommitRecord _lastCommit;
     private readonly LaneCounters _counters;
+    private readonly BrokerTelemetry? _telemetry;
 
     /// <param name="store">The store, which the pipeline now owns.</param>
     /// <param name="scheduler">Where the loop runs if the store does not block.</param>
     /// <param name="lastCommit">What the last <see cref="CommitRecord"/> in the store says, or its default.</param>
     /// <param name="counters">The counts of its lanes, which the pipeline keeps from now on.</param>
-    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit, LaneCounters counters)
+    /// <param name="telemetry">Who measures commits; null for nobody.</param>
+    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit, LaneCounters counters, BrokerTelemetry? telemetry = null)
     {
+        _telemetry = telemetry;
         _counters = counters;
         _lastCommit = lastCommit;
         _store = store;
@@ -223,7 +227,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
             Stopped(fault, works);
             return;
         }
-        switch (TryCommit(_level, out StoreException? reason))
+        switch (TryCommit(_level, works.Length, out StoreException? reason))
         {
             case CommitOutcome.Committed:
                 Apply(works);
@@ -269,7 +273,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
                     level = work.Level;
                 work.WriteTo(_batch, ref _sequence);
             }
-            switch (TryCommit(level, out StoreException? reason))
+            switch (TryCommit(level, tried.Length, out StoreException? reason))
             {
                 case CommitOutcome.Committed:
                     Apply(tried);
@@ -291,6 +295,15 @@ internal sealed class CommitPipeline : IAsyncDisposable
             parts.Push(middle..to);
             parts.Push(from..middle);
         }
+    }
+
+    private CommitOutcome TryCommit(FlushLevel level, int works, out StoreException? reason)
+    {
+        if (_telemetry?.CommitBegins() is not { } began)
+            return TryCommit(level, out reason);
+        CommitOutcome outcome = TryCommit(level, out reason);
+        _telemetry.CommitEnded(began, works, reason);
+        return outcome;
     }
 
     private CommitOutcome TryCommit(FlushLevel level, out StoreException? reason)
