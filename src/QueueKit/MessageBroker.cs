@@ -13,10 +13,12 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     /// <summary>The name of the meter and of the activity source, by which telemetry is collected.</summary>
     public const string TelemetryName = "QueueKit";
 
-    // Guards which queues exist and how they point to each other; never taken together with a queue's own lock.
+    // Guards which queues exist and how they point to each other; taken before a queue's own lock, never under it.
     private readonly Lock _lock = new();
     private readonly Dictionary<string, MessageQueue> _queues = new(StringComparer.Ordinal);
     private readonly Dictionary<string, QueueDeletion> _deletions = new(StringComparer.Ordinal);
+    // Declarations that the store has not answered yet.
+    private readonly Dictionary<string, Task> _declarations = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<HandlerConsumer, bool> _consumers = new();
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly BrokerContext _context;
@@ -78,7 +80,8 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         ct.ThrowIfCancellationRequested();
         MessageQueue? queue = null;
         Task? committed = null;
-        QueueOptions? previous = null;
+        QueueOptions? previous = null, declared = null;
+        bool isOwn = false;
         while (queue is null)
         {
             QueueDeletion? deletion;
@@ -89,6 +92,12 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
                 {
                     previous = _queues.TryGetValue(name, out MessageQueue? known) ? known.Conductor.Options : null;
                     queue = Declare(name, options, out committed);
+                    declared = queue.Conductor.Options;
+                    isOwn = committed is not null;
+                    if (isOwn)
+                        _declarations[name] = committed!;
+                    else
+                        _declarations.TryGetValue(name, out committed);
                     break;
                 }
             }
@@ -102,12 +111,20 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         }
         catch (StoreException error)
         {
-            // The store did not take the declaration: all is as before.
-            if (previous is null)
+            // The store did not take the declaration: all is as before, unless somebody has declared something else since.
+            if (isOwn && previous is null)
                 Forget(queue, error);
-            else
-                queue.Conductor.Upkeep.Apply(previous);
+            else if (isOwn && queue.Conductor.Options == declared)
+                queue.Conductor.Upkeep.Apply(previous!);
             throw;
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                if (_declarations.TryGetValue(name, out Task? last) && ReferenceEquals(last, committed))
+                    _declarations.Remove(name);
+            }
         }
         return queue;
     }

@@ -178,4 +178,26 @@ public class Declaring(Durability durability) : Journey(durability)
         Assert.That(async () => await Soon(batch), Throws.InstanceOf<MessageTooLargeException>(), "it can never fit any more");
         await Soon(behind);
     }
+
+    [Test]
+    public async Task WhoeverDeclaresAQueueThatIsStillBeingDeclaredWaitsForTheStoreToo()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        await Declare("first");
+        Task<MessageQueue> first, second;
+        using (CommitStall stall = Store.StallCommits())
+        {
+            Task<SendReceipt> stalled = Broker.GetQueue("first").SendAsync(Text("a")).AsTask();
+            await Soon(stall.Entered);
+            first = Declare();
+            second = Declare();
+            Assert.That(second.IsCompleted, Is.False);
+            Store.RefuseCommits(2, batch => batch.Operations.ToArray().Any(operation => operation.Key.Kind == StoreKind.Queue));
+        }
+
+        Assert.That(async () => await Soon(first), Throws.InstanceOf<StoreException>());
+        Assert.That(async () => await Soon(second), Throws.InstanceOf<StoreException>());
+        Assert.That(await Soon(Declare()), Is.SameAs(Broker.GetQueue("orders")));
+    }
 }
