@@ -22,6 +22,12 @@ internal sealed record Comparison(string Scenario, string Variant, Contender Ref
     /// <summary>The ratio to reach; null for none.</summary>
     public double? TargetRatio { get; init; }
 
+    /// <summary>What the queue may take beyond what the ratio allows it: for work that is done once and not for each message.</summary>
+    public TimeSpan? Allowance { get; init; }
+
+    /// <summary>How many short rounds come before those that count.</summary>
+    public int WarmUpRounds { get; init; } = 40;
+
     /// <summary>The most bytes to allocate for one message, beside the caller's own; null for no limit.</summary>
     public double? TargetBytes { get; init; }
 
@@ -49,7 +55,10 @@ internal sealed record Result(Comparison Comparison)
     /// <summary>The share of the processors that other programs took meanwhile, where the system tells.</summary>
     public double? ForeignLoad { get; init; }
 
+    private bool IsFastEnough => Comparison.TargetRatio is not { } target || Ratio >= target
+        || (Comparison.Allowance is { } allowance && 1 / PerSecond <= 1 / ReferencePerSecond / target + allowance.TotalSeconds);
+
     public bool? IsMet => Comparison is { TargetRatio: null, TargetBytes: null }
         ? null
-        : Ratio >= (Comparison.TargetRatio ?? 0) && BytesPerMessage <= (Comparison.TargetBytes ?? double.MaxValue);
+        : IsFastEnough && BytesPerMessage <= (Comparison.TargetBytes ?? double.MaxValue);
 }

@@ -10,18 +10,17 @@ internal static class Measurement
     private const double WarmUpShare = 0.25;
 
     // A method is compiled anew after 30 calls and a pause of 100 ms without new ones. Some methods are called once a round.
-    private const int ShortRounds = 40;
     private const long ShortRoundMessages = 4_096;
     private static readonly TimeSpan s_compilerPause = TimeSpan.FromMilliseconds(150);
 
     public static async Task<Result> RunAsync(Comparison comparison, TimeSpan budget, Action<double> report)
     {
         long start = Stopwatch.GetTimestamp();
-        double secondsPerMessage = await WarmUpAsync(comparison, budget * WarmUpShare, done => report(done * WarmUpShare));
+        (double secondsPerMessage, double fullRound) = await WarmUpAsync(comparison, budget * WarmUpShare, done => report(done * WarmUpShare));
 
         double rest = Math.Max(0, (budget - Stopwatch.GetElapsedTime(start)).TotalSeconds);
         int pairs = Math.Clamp((int)(rest / (2 * comparison.RoundSeconds)), MinPairs, MaxPairs) | 1;
-        long messages = RoundUp((long)Math.Min(rest / pairs / secondsPerMessage, comparison.MaxMessages), comparison.Multiple);
+        long messages = RoundUp((long)Math.Min(Math.Max(rest / pairs / secondsPerMessage, fullRound), comparison.MaxMessages), comparison.Multiple);
 
         var foreignLoad = new ForeignLoad();
         var reference = new Round[pairs];
@@ -53,12 +52,13 @@ internal static class Measurement
         };
     }
 
-    // Runs both until the compiler has settled, and returns the seconds that one message takes both of them together, set-up and tear-down included.
-    private static async Task<double> WarmUpAsync(Comparison comparison, TimeSpan budget, Action<double> report)
+    // Runs both until the compiler has settled. Returns the seconds that one message takes both of them together, set-up and tear-down included,
+    // and how many messages the slower one carries in a round that is long enough: where set-up takes long, the budget does not pay for fewer.
+    private static async Task<(double SecondsPerMessage, double FullRound)> WarmUpAsync(Comparison comparison, TimeSpan budget, Action<double> report)
     {
         long start = Stopwatch.GetTimestamp();
         long few = RoundUp(Math.Min(ShortRoundMessages, comparison.MaxMessages), comparison.Multiple);
-        for (int i = 0; i < ShortRounds; i++)
+        for (int i = 0; i < comparison.WarmUpRounds; i++)
         {
             await comparison.Reference.RunAsync(few);
             await comparison.Queue.RunAsync(few);
@@ -69,18 +69,18 @@ internal static class Measurement
 
         // What has been compiled now is instrumented and not yet the last word: that takes rounds as long as those that count.
         long messages = few;
-        double secondsPerMessage;
+        double secondsPerMessage, perSecond;
         do
         {
             long before = Stopwatch.GetTimestamp();
-            await comparison.Reference.RunAsync(messages);
-            await comparison.Queue.RunAsync(messages);
+            perSecond = (await comparison.Reference.RunAsync(messages)).PerSecond;
+            perSecond = Math.Min(perSecond, (await comparison.Queue.RunAsync(messages)).PerSecond);
             secondsPerMessage = Stopwatch.GetElapsedTime(before).TotalSeconds / messages;
             messages = RoundUp((long)Math.Min(Math.Min(messages * 8.0, 2 * comparison.RoundSeconds / secondsPerMessage), comparison.MaxMessages), comparison.Multiple);
             report(Done());
         }
         while (Stopwatch.GetElapsedTime(start) < budget);
-        return secondsPerMessage;
+        return (secondsPerMessage, perSecond * comparison.RoundSeconds);
 
         double Done() => Math.Min(1, Stopwatch.GetElapsedTime(start) / budget);
     }

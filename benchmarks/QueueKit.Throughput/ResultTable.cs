@@ -36,11 +36,11 @@ internal static class ResultTable
             [
                 scenario == comparison.Scenario ? "" : Markup.Escape(comparison.Scenario),
                 Markup.Escape(comparison.Variant),
-                Rate(result.PerSecond),
-                Rate(result.ReferencePerSecond),
+                Speed(comparison, result.PerSecond),
+                Speed(comparison, result.ReferencePerSecond),
                 $"[bold]{Number(result.Ratio, "0.00")}[/]",
                 $"{Number(result.MiddleHalf.Low, "0.00")}–{Number(result.MiddleHalf.High, "0.00")}",
-                comparison.TargetRatio is { } target ? $"≥ {Number(target, "0.0")}" : "",
+                Target(comparison),
                 Number(result.BytesPerMessage, "0.0") + (comparison.TargetBytes is { } bytes ? $" (≤ {Number(bytes, "0")})" : ""),
             ];
             if (batches)
@@ -60,6 +60,17 @@ internal static class ResultTable
     }
 
     public static string Rate(double perSecond) => perSecond >= 1e6 ? Number(perSecond / 1e6, "0.00") + " M/s" : Number(perSecond / 1e3, "0.0") + " k/s";
+
+    // What is done once is read as a time.
+    private static string Speed(Comparison comparison, double perSecond) =>
+        comparison.Allowance is null ? Rate(perSecond) : Number(1e3 / perSecond, "0.0") + " ms";
+
+    private static string Target(Comparison comparison) => comparison switch
+    {
+        { TargetRatio: null } => "",
+        { TargetRatio: { } ratio, Allowance: { } allowance } => $"≤ {Number(1 / ratio, "0.#")} x + {Number(allowance.TotalSeconds, "0.0")} s",
+        { TargetRatio: { } ratio } => $"≥ {Number(ratio, "0.0#")}",
+    };
 
     private static string Variants(IGrouping<string, Result> group) =>
         $"{group.First().Comparison.Scenario} {string.Join(", ", group.Select(static result => result.Comparison.Variant))}";

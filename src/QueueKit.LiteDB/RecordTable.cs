@@ -15,7 +15,11 @@ internal sealed class RecordTable(LiteEngine engine, string path)
 
     private static readonly BsonExpression s_id = BsonExpression.Create("$._id");
 
-    private readonly List<BsonDocument> _documents = [];
+    // Of the batch, and not yet given to LiteDB.
+    private readonly List<BsonDocument> _puts = [];
+    private readonly List<BsonDocument> _inserts = [];
+    private readonly List<BsonValue> _deletions = [];
+    private readonly HashSet<StoreKey> _deleted = [];
     private readonly List<BsonValue> _keys = [];
 
     /// <summary>Applies a batch in one transaction of LiteDB's; false if it changed nothing, so that LiteDB wrote nothing.</summary>
@@ -48,50 +52,60 @@ internal sealed class RecordTable(LiteEngine engine, string path)
 
     private bool ApplyInTransaction(StoreBatch batch)
     {
-        bool changed = false;
         engine.BeginTrans();
-        ReadOnlySpan<StoreOperation> operations = batch.Operations;
-        while (!operations.IsEmpty)
-        {
-            StoreOperationKind kind = operations[0].Kind;
-            int length = 1;
-            while (length < operations.Length && operations[length].Kind == kind)
-                length++;
-            changed |= ApplyRun(kind, operations[..length]);
-            operations = operations[length..];
-        }
+        bool changed = false;
+        foreach (ref readonly StoreOperation operation in batch.Operations)
+            changed |= Add(operation);
+        changed |= Flush();
         engine.Commit();
         return changed;
     }
 
-    private bool ApplyRun(StoreOperationKind kind, ReadOnlySpan<StoreOperation> run)
+    // A call to LiteDB costs as much as a document or two, and sends and acks come mixed, so all inserts are applied in one call, and then all deletions in another:
+    // in this order nothing else comes of it unless something that was deleted is inserted again. Puts are rare, and stay in their place.
+    private bool Add(in StoreOperation operation)
     {
-        switch (kind)
+        bool changed = false;
+        switch (operation.Kind)
         {
             case StoreOperationKind.Insert:
-            case StoreOperationKind.Put:
-                _documents.Clear();
-                foreach (ref readonly StoreOperation operation in run)
-                    _documents.Add(RecordDocument.Encode(operation.Key, operation.Head, operation.Body));
-                if (kind == StoreOperationKind.Insert)
-                    engine.Insert(LiteEngines.Records, _documents, BsonAutoId.ObjectId);
-                else
-                    engine.Upsert(LiteEngines.Records, _documents, BsonAutoId.ObjectId);
-                _documents.Clear();
-                return true;
-            case StoreOperationKind.Delete:
-                _keys.Clear();
-                foreach (ref readonly StoreOperation operation in run)
-                    _keys.Add(RecordDocument.KeyOf(operation.Key));
-                return engine.Delete(LiteEngines.Records, _keys) > 0;
-            case StoreOperationKind.DeleteRange:
-                bool changed = false;
-                foreach (ref readonly StoreOperation operation in run)
-                    changed |= DeleteRange(operation.Key, operation.To);
+                if (_puts.Count > 0 || _deleted.Contains(operation.Key))
+                    changed = Flush();
+                _inserts.Add(RecordDocument.Encode(operation.Key, operation.Head, operation.Body));
                 return changed;
+            case StoreOperationKind.Delete:
+                if (_puts.Count > 0)
+                    changed = Flush();
+                _deleted.Add(operation.Key);
+                _deletions.Add(RecordDocument.KeyOf(operation.Key));
+                return changed;
+            case StoreOperationKind.Put:
+                if (_inserts.Count + _deletions.Count > 0)
+                    changed = Flush();
+                _puts.Add(RecordDocument.Encode(operation.Key, operation.Head, operation.Body));
+                return changed;
+            case StoreOperationKind.DeleteRange:
+                changed = Flush();
+                return DeleteRange(operation.Key, operation.To) || changed;
             default:
-                throw new ArgumentException($"The batch contains an operation of the unknown kind {kind}.", nameof(kind));
+                throw new ArgumentException($"The batch contains an operation of the unknown kind {operation.Kind}.", nameof(operation));
         }
+    }
+
+    private bool Flush()
+    {
+        bool changed = _inserts.Count + _puts.Count > 0;
+        if (_puts.Count > 0)
+            engine.Upsert(LiteEngines.Records, _puts, BsonAutoId.ObjectId);
+        if (_inserts.Count > 0)
+            engine.Insert(LiteEngines.Records, _inserts, BsonAutoId.ObjectId);
+        if (_deletions.Count > 0)
+            changed |= engine.Delete(LiteEngines.Records, _deletions) > 0;
+        _puts.Clear();
+        _inserts.Clear();
+        _deletions.Clear();
+        _deleted.Clear();
+        return changed;
     }
 
     private bool DeleteRange(in StoreKey from, in StoreKey to)

@@ -1,4 +1,6 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
+using QueueKit.Diagnostics;
 using QueueKit.Queues;
 using QueueKit.Scheduling;
 
@@ -102,6 +104,30 @@ public sealed class BrokerTransaction : IAsyncDisposable
     {
         Use use = Begin();
         _isFinished = true;
+        return _context.Telemetry is { HearsOperations: true } ? CommitObservedAsync(use, ct) : CommitCoreAsync(use, ct);
+    }
+
+    private async ValueTask CommitObservedAsync(Use use, CancellationToken ct)
+    {
+        var observed = new ObservedTransaction();
+        foreach ((MessageQueue queue, List<Message> messages) in _sends ?? [])
+            observed.Send(queue.Conductor.Observed!, CollectionsMarshal.AsSpan(messages));
+        for (int i = 0; i < _settleCount; i++)
+            observed.Settle(_settles[i], _settlements?[i].Kind ?? SettlementKind.Ack);
+        try
+        {
+            await CommitCoreAsync(use, ct).ConfigureAwait(false);
+        }
+        catch (Exception error)
+        {
+            observed.End(TelemetryNames.ErrorOf(error));
+            throw;
+        }
+        observed.End(null);
+    }
+
+    private ValueTask CommitCoreAsync(Use use, CancellationToken ct)
+    {
         if (!ct.IsCancellationRequested && IsPlainBatchOfAcks && _settles[0].Queue.TryAckAll(_settles.AsSpan(0, _settleCount)))
         {
             ReturnSettles();

@@ -34,6 +34,23 @@ public sealed class Message
         _properties = other._properties?.WithoutSchedule();
     }
 
+    // Shares everything said about another message: typed messages say the same of each.
+    internal Message(ReadOnlyMemory<byte> body, Message properties)
+    {
+        Body = body;
+        _properties = properties._properties;
+    }
+
+    // The same message with other headers.
+    internal Message(Message other, MessageHeaders headers)
+    {
+        headers.Freeze();
+        Body = other.Body;
+        _properties = other._properties?.Copy() ?? new Properties();
+        _properties.Size += headers.Size - other.Headers.Size;
+        _properties.Headers = headers;
+    }
+
     /// <summary>Creates a message with a copy of <paramref name="body"/>: for rented or reused buffers.</summary>
     public static Message CopyOf(ReadOnlySpan<byte> body) => new(body.ToArray());
 
@@ -157,9 +174,11 @@ public sealed class Message
 
         public bool IsScheduled => Delay > TimeSpan.Zero || DueTime is not null;
 
+        public Properties Copy() => (Properties)MemberwiseClone();
+
         public Properties WithoutSchedule()
         {
-            var copy = (Properties)MemberwiseClone();
+            Properties copy = Copy();
             copy.Delay = null;
             copy.DueTime = null;
             return copy;

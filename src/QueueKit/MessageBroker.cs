@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
+using QueueKit.Diagnostics;
 using QueueKit.Queues;
 using QueueKit.Scheduling;
 using QueueKit.Stores;
@@ -7,8 +8,11 @@ using QueueKit.Stores;
 namespace QueueKit;
 
 /// <summary>A message broker inside this process: it owns queues and, if it is given one, the store behind them. Safe for any thread.</summary>
-public sealed class MessageBroker : IAsyncDisposable
+public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
 {
+    /// <summary>The name of the meter and of the activity source, by which telemetry is collected.</summary>
+    public const string TelemetryName = "QueueKit";
+
     // Guards which queues exist and how they point to each other; never taken together with a queue's own lock.
     private readonly Lock _lock = new();
     private readonly Dictionary<string, MessageQueue> _queues = new(StringComparer.Ordinal);
@@ -54,6 +58,7 @@ public sealed class MessageBroker : IAsyncDisposable
         var broker = new MessageBroker(context);
         if (options.Store is { } provider)
             await broker.OpenStoreAsync(provider, ct).ConfigureAwait(false);
+        context.Telemetry?.Instruments.Add(broker);
         return broker;
     }
 
@@ -187,6 +192,8 @@ public sealed class MessageBroker : IAsyncDisposable
     /// <summary>Closes with <see cref="MessageBrokerOptions.DrainTimeout"/>. May be called at any time, twice, and from inside a handler, for which it does not wait.</summary>
     public ValueTask DisposeAsync() => CloseAsync(CancellationToken.None);
 
+    IEnumerable<QueueReading> IMeasuredBroker.ReadQueues() => Queues.Select(static queue => queue.Conductor.Observed!.Read());
+
     internal HandlerConsumer StartConsumer(QueueConductor queue, Func<Delivery, CancellationToken, ValueTask> handler, ConsumeOptions options)
     {
         var consumer = new HandlerConsumer(queue, _context, handler, options, ended => _consumers.TryRemove(ended, out _));
@@ -206,6 +213,8 @@ public sealed class MessageBroker : IAsyncDisposable
     private async ValueTask OpenStoreAsync(IMessageStoreProvider provider, CancellationToken ct)
     {
         IMessageStore store = await provider.OpenAsync(ct).ConfigureAwait(false);
+        // Nothing becomes due before everything is read: it may have to go to a queue that comes later, or be charged with the last death first.
+        _context.Timer.Hold();
         try
         {
             _context.MaxMessageBytes = (int)Math.Min(_context.MaxMessageBytes, store.MaxRecordBytes - QueueCatalog.LargestHead);
@@ -226,8 +235,10 @@ public sealed class MessageBroker : IAsyncDisposable
             _context.Timer.Dispose();
             throw;
         }
-        foreach (MessageQueue queue in _queues.Values)
+        // A copy: what has ended the process too often may need a queue of dead letters.
+        foreach (MessageQueue queue in Queues)
             queue.Conductor.Upkeep.Start();
+        _context.Timer.LetGo();
         _ = WatchStoreAsync(_context.Pipeline!);
     }
 
@@ -370,9 +381,23 @@ public sealed class MessageBroker : IAsyncDisposable
         foreach (MessageQueue queue in queues)
             queue.Conductor.Upkeep.LoseLeases();
         _context.IsClosed = true;
-        if (_context.Pipeline is { } pipeline)
-            await pipeline.DisposeAsync().AsTask().CountedOn(_context.Scheduler);
-        _context.Timer.Dispose();
+        _context.Telemetry?.Instruments.Remove(this);
+        try
+        {
+            if (_context.Pipeline is { } pipeline)
+                await pipeline.DisposeAsync().AsTask().CountedOn(_context.Scheduler);
+        }
+        catch (Exception error)
+        {
+            // A store that could not be closed: the closer is told, and whoever waits for the end must not wait for ever.
+            _completion.TrySetException(error);
+            _ = _completion.Task.Exception;
+            throw;
+        }
+        finally
+        {
+            _context.Timer.Dispose();
+        }
         _context.Log.Closed();
         _completion.TrySetResult();
     }

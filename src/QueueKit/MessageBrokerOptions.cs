@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 using QueueKit.Stores;
 
@@ -15,11 +16,17 @@ public sealed class MessageBrokerOptions
     /// <summary>Where the broker logs; null (the default) for nowhere.</summary>
     public ILoggerFactory? LoggerFactory { get; set; }
 
+    /// <summary>Where the broker's meter, called <see cref="MessageBroker.TelemetryName"/>, comes from; null (the default) for one that all brokers of the process without a factory share.</summary>
+    public IMeterFactory? MeterFactory { get; set; }
+
     /// <summary>The largest message by <see cref="Message.Size"/>, in bytes; 1 to 1 GiB. Default: 16 MiB. A store may allow less.</summary>
     public int MaxMessageBytes { get; set; } = 16 * 1024 * 1024;
 
     /// <summary>How long a close without a deadline of its own waits for running handlers; 0 to 49 days. Default: 30 s.</summary>
     public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    // Left out for comparison: what telemetry costs where nobody listens is measured.
+    internal bool HasTelemetry { get; set; } = true;
 
     internal MessageBrokerOptions Copy() => (MessageBrokerOptions)MemberwiseClone();
 

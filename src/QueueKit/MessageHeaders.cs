@@ -58,6 +58,14 @@ public sealed class MessageHeaders : IReadOnlyCollection<KeyValuePair<string, He
 
     internal void Freeze() => _frozen = true;
 
+    /// <summary>The same headers, not frozen.</summary>
+    internal MessageHeaders Copy()
+    {
+        var copy = new MessageHeaders { Size = Size };
+        copy._entries.AddRange(_entries);
+        return copy;
+    }
+
     private static MessageHeaders CreateEmpty()
     {
         var empty = new MessageHeaders();

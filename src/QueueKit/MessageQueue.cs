@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using QueueKit.Diagnostics;
 using QueueKit.Queues;
 
 namespace QueueKit;
@@ -28,14 +29,14 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
     public ValueTask<SendReceipt> SendAsync(Message message, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(message);
-        return Conductor.SendAsync(message, mayWait: true, ct);
+        return Conductor.Observed is { HasListeners: true } observed ? observed.SendAsync(message, mayWait: true, ct) : Conductor.SendAsync(message, mayWait: true, ct);
     }
 
     /// <inheritdoc/>
     public ValueTask<SendReceipt> TrySendAsync(Message message, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(message);
-        return Conductor.SendAsync(message, mayWait: false, ct);
+        return Conductor.Observed is { HasListeners: true } observed ? observed.SendAsync(message, mayWait: false, ct) : Conductor.SendAsync(message, mayWait: false, ct);
     }
 
     /// <summary>Sends several messages, all or none: they take their places together, are stored in one commit, and follow each other in the queue.</summary>
@@ -55,17 +56,17 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
             if (messages.Span[i] is null)
                 throw new ArgumentException($"Element {i} of the batch is null; nothing was sent.", nameof(messages));
         }
-        return Conductor.SendBatchAsync(messages.Span, ct);
+        return Conductor.Observed is { HasListeners: true } observed ? observed.SendBatchAsync(messages, ct) : Conductor.SendBatchAsync(messages.Span, ct);
     }
 
     /// <inheritdoc/>
-    public ValueTask<Delivery> ReceiveAsync(CancellationToken ct = default) => Conductor.ReceiveAsync(maxWait: null, ct)!;
+    public ValueTask<Delivery> ReceiveAsync(CancellationToken ct = default) => ReceiveOneAsync(maxWait: null, ct)!;
 
     /// <inheritdoc/>
     public ValueTask<Delivery?> ReceiveAsync(TimeSpan maxWait, CancellationToken ct = default)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(maxWait, TimeSpan.Zero);
-        return Conductor.ReceiveAsync(maxWait, ct);
+        return ReceiveOneAsync(maxWait, ct);
     }
 
     /// <summary>Receives what is there (of a backlog that has yet to be read from the store, as much as is read at once), up to <paramref name="maxMessages"/>; where nothing is, waits up to <paramref name="maxWait"/> for the first. Empty if none came.</summary>
@@ -78,6 +79,11 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
         ArgumentOutOfRangeException.ThrowIfLessThan(maxWait, TimeSpan.Zero);
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<IReadOnlyList<Delivery>>(ct);
+        return Conductor.Observed is { HasListeners: true } observed ? ObserveBatchAsync(observed, maxMessages, maxWait, ct) : ReceiveManyAsync(maxMessages, maxWait, ct);
+    }
+
+    private ValueTask<IReadOnlyList<Delivery>> ReceiveManyAsync(int maxMessages, TimeSpan maxWait, CancellationToken ct)
+    {
         Conductor.Upkeep.MakeRoomForDeliveries(maxMessages);
         InFlightDelivery[] taken = Conductor.TakeMany(null, maxMessages);
         // A durable queue may have to read what comes next.
@@ -137,6 +143,18 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
 
     /// <inheritdoc/>
     public override string ToString() => $"queue '{Name}'";
+
+    private ValueTask<Delivery?> ReceiveOneAsync(TimeSpan? maxWait, CancellationToken ct) =>
+        Conductor.Observed is { HasListeners: true } observed ? observed.ReceiveAsync(maxWait, ct) : Conductor.ReceiveAsync(maxWait, ct);
+
+    private async ValueTask<IReadOnlyList<Delivery>> ObserveBatchAsync(ObservedQueue observed, int maxMessages, TimeSpan maxWait, CancellationToken ct)
+    {
+        Operation receive = observed.BeginReceive();
+        IReadOnlyList<Delivery> batch = await ReceiveManyAsync(maxMessages, maxWait, ct).ConfigureAwait(false);
+        if (batch.Count > 0)
+            receive.End([.. batch.Select(static delivery => delivery.Message)]);
+        return batch;
+    }
 
     private async ValueTask<IReadOnlyList<Delivery>> WaitForBatchAsync(int maxMessages, TimeSpan maxWait, CancellationToken ct) =>
         await Conductor.ReceiveAsync(maxWait, ct).ConfigureAwait(false) is InFlightDelivery first ? Conductor.TakeMany(first, maxMessages) : [];

@@ -73,9 +73,12 @@ public sealed record QueueOptions
             throw new ArgumentException($"{where}: {name} is {lease}; it must lie between 1 ms and 49 days.", "options");
     }
 
-    // Everything that can be said of the options alone; what depends on other queues or the store is the broker's to say.
-    internal void Validate(string queue)
+    /// <summary>Checks everything that can be said of the options alone; what depends on other queues or the store, the declaration finds.</summary>
+    /// <param name="queue">The name of the queue they are for.</param>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names the queue, the option and the range.</exception>
+    public void Validate(string queue)
     {
+        ArgumentNullException.ThrowIfNull(queue);
         string where = $"Queue '{queue}'";
         RefuseUndefined(where, nameof(Durability), Durability);
         RefuseUndefined(where, nameof(Overflow), Overflow);

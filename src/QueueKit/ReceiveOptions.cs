@@ -33,6 +33,9 @@ public sealed record ConsumeOptions
     /// <summary>Delete each message before its handler starts: it is never redelivered, and lost if the handler fails. Default: false.</summary>
     public bool AtMostOnce { get; set; }
 
+    /// <summary>Whether the activity of a handler continues the trace of the send, as its child. Default: false, it begins a trace of its own and links to the send, as one does where work waits in queues.</summary>
+    public bool ContinueTrace { get; set; }
+
     internal void Validate(string queue)
     {
         if (Concurrency is < 1 or > 10_000)

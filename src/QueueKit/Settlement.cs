@@ -11,6 +11,7 @@ public readonly struct Settlement : IEquatable<Settlement>
         Kind = kind;
         Delay = delay;
         Error = error;
+        ErrorText = Describe(error);
         Reason = reason;
         Details = details;
     }
@@ -29,6 +30,9 @@ public readonly struct Settlement : IEquatable<Settlement>
 
     /// <summary>Of a nack: what went wrong, if known.</summary>
     public Exception? Error { get; }
+
+    /// <summary>Its type and message, as they are kept. Read when the settlement is made, because <see cref="Exception.Message"/> runs code of the application, which has no business under a queue's lock.</summary>
+    internal string? ErrorText { get; }
 
     /// <summary>Of a reject: why.</summary>
     public string? Reason { get; }
@@ -78,6 +82,24 @@ public readonly struct Settlement : IEquatable<Settlement>
     {
         if (Kind == SettlementKind.None)
             throw new ArgumentException("This settlement is the default value and says nothing. Use Settlement.Ack, Nack(…), Release or Reject(…).", "settlement");
+    }
+
+    private static string? Describe(Exception? error)
+    {
+        if (error is null)
+            return null;
+        string text;
+        try
+        {
+            text = $"{error.GetType().FullName}: {error.Message}";
+        }
+#pragma warning disable CA1031 // A handler's failure must be settled, whatever its exception does when it is asked.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            text = $"{error.GetType().FullName}: its message cannot be read";
+        }
+        return text.Length <= MaxTextLength ? text : text[..MaxTextLength];
     }
 
     private static void RefuseLong(string? text, string name)

@@ -106,15 +106,21 @@ internal sealed class BareLiteDB : IDisposable
             else
                 _deleted.Add(KeyOf(confirmation.Number));
         }
+        // As the store does: LiteDB would otherwise hand each group to a thread of its own and back.
+        InlineScheduler.Run(Apply);
+        _files.Log.WaitForTransaction();
+        _files.Log.Publish();
+        _files.Log.Sync();
+    }
+
+    private bool Apply()
+    {
         _engine.BeginTrans();
         if (_documents.Count > 0)
             _engine.Insert(LiteEngines.Records, _documents, BsonAutoId.ObjectId);
         if (_deleted.Count > 0)
             _engine.Delete(LiteEngines.Records, _deleted);
-        _engine.Commit();
-        _files.Log.WaitForTransaction();
-        _files.Log.Publish();
-        _files.Log.Sync();
+        return _engine.Commit();
     }
 
     // As long as a store's own keys.

@@ -30,8 +30,8 @@ internal static class DurableScenario
         yield return Compare("latency of one send", 1,
             new Contender("one insert at a time into the bare loop: the median", LatencyOfBareAsync),
             new Contender("one SendAsync at a time: the median", LatencyOfSendAsync)) with { TargetRatio = 1 / 1.3 };
-        yield return Opening("open a backlog of a million, closed in good order", static backlog => backlog.Clean);
-        yield return Opening("open a backlog of a million, killed", static backlog => backlog.Killed);
+        yield return Opening("open a million, closed in good order", 0.2, OpenCleanAsync);
+        yield return Opening("open a million, killed", 1.2, OpenKilledAsync);
     }
 
     /// <summary>Deletes what the scenarios have left on the disk.</summary>
@@ -46,8 +46,10 @@ internal static class DurableScenario
     {
         Multiple = tasks,
         RoundSeconds = 0.4,
-        // A round of one task is a few hundred flushes; the warm-up has forty rounds.
-        MaxMessages = Math.Max(tasks * 8, Math.Min(tasks * 200, 32_768)),
+        // A round of one task is a few hundred flushes.
+        MaxMessages = Math.Max(tasks * 8, Math.Min(tasks * 400, 32_768)),
+        // Each opens two stores.
+        WarmUpRounds = 10,
         TargetRatio = 0.8,
     };
 
@@ -125,35 +127,41 @@ internal static class DurableScenario
         return round with { Seconds = seconds[messages / 2] * messages };
     }
 
-    private static Comparison Opening(string variant, Func<(string Clean, string Killed), string> which) => new("durable", variant,
-        new Contender("opening and closing an empty store", static messages => OpenAsync(messages, null)),
-        new Contender("opening and closing that backlog: at most twice that, and 200 ms, or 1.2 s after a kill", async messages => await OpenAsync(messages, which(await s_backlog.Value))))
+    private static Comparison Opening(string variant, double seconds, Func<long, Task<Round>> open) => new("durable", variant, new Contender("opening an empty store", OpenEmptyAsync), new Contender("opening that backlog", open))
     {
         Multiple = 1,
-        RoundSeconds = 0.3,
+        RoundSeconds = 0.1,
         MaxMessages = 1,
+        WarmUpRounds = 3,
+        TargetRatio = 0.5,
+        Allowance = TimeSpan.FromSeconds(seconds),
     };
 
-    private static async Task<Round> OpenAsync(long times, string? backlog)
+    private static async Task<Round> OpenEmptyAsync(long times)
     {
         using var folder = new TemporaryFolder();
-        if (backlog is null)
-        {
-            await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder.Path, "queue.db"))))
-                await DeclareAsync(broker);
-        }
-        else
-        {
-            Copy(backlog, folder.Path);
-        }
-        return await Round.MeasureAsync(times, async () =>
-        {
-            for (long i = 0; i < times; i++)
-            {
-                await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder.Path, "queue.db")));
-                Round.Expect(backlog is null ? 0 : Backlog, broker.GetQueue("durable").GetSnapshot().Messages, "messages found");
-            }
-        });
+        await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder.Path, "queue.db"))))
+            await DeclareAsync(broker);
+        return await OpenAsync(folder.Path, 0);
+    }
+
+    // It is closed in good order again afterwards, so the next round finds the same.
+    private static async Task<Round> OpenCleanAsync(long times) => await OpenAsync((await s_backlog.Value).Clean, Backlog);
+
+    private static async Task<Round> OpenKilledAsync(long times)
+    {
+        using var folder = new TemporaryFolder();
+        Copy((await s_backlog.Value).Killed, folder.Path);
+        return await OpenAsync(folder.Path, Backlog);
+    }
+
+    private static async Task<Round> OpenAsync(string folder, long messages)
+    {
+        MessageBroker? broker = null;
+        Round round = await Round.MeasureAsync(1, async () => broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder, "queue.db"))));
+        await using (broker)
+            Round.Expect(messages, broker!.GetQueue("durable").GetSnapshot().Messages, "messages found");
+        return round;
     }
 
     // A process that is killed leaves the files as they are at that moment: a copy of them while the store is open is the same.

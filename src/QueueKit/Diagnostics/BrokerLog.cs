@@ -6,7 +6,7 @@ namespace QueueKit.Diagnostics;
 /// <summary>Everything a broker logs, under the category "QueueKit". Event ids are stable.</summary>
 internal sealed partial class BrokerLog(ILoggerFactory? factory)
 {
-    private readonly ILogger _logger = factory?.CreateLogger("QueueKit") ?? NullLogger.Instance;
+    private readonly ILogger _logger = factory is null ? NullLogger.Instance : new ForbearingLogger(factory.CreateLogger("QueueKit"));
 
     [LoggerMessage(1, LogLevel.Information, "Queue '{Queue}' declared: {Options}")]
     public partial void QueueDeclared(string queue, QueueOptions options);
@@ -70,4 +70,39 @@ internal sealed partial class BrokerLog(ILoggerFactory? factory)
 
     [LoggerMessage(30, LogLevel.Critical, "The store has stopped; durable queues neither take nor deliver until the broker is opened again: {Error}")]
     public partial void StoreStopped(string error);
+
+    // A logger that throws would otherwise end the commit thread, and the process with it, or a move of dead letters halfway.
+#pragma warning disable CA1031 // Whatever a logger throws: the broker's work goes on.
+    private sealed class ForbearingLogger(ILogger logger) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel)
+        {
+            try
+            {
+                return logger.IsEnabled(logLevel);
+            }
+            catch (Exception error)
+            {
+                Tell(error);
+                return false;
+            }
+        }
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            try
+            {
+                logger.Log(logLevel, eventId, state, exception, formatter);
+            }
+            catch (Exception error)
+            {
+                Tell(error);
+            }
+        }
+
+        private static void Tell(Exception error) => System.Diagnostics.Trace.TraceError($"QueueKit: the application's logger threw, and a line of the log is lost: {error}");
+    }
+#pragma warning restore CA1031
 }

@@ -15,6 +15,7 @@ internal sealed class BrokerContext
         Clock = new BrokerClock(options.TimeProvider);
         Timer = new DeadlineTimer(Clock);
         Log = new BrokerLog(options.LoggerFactory);
+        Telemetry = options.HasTelemetry ? new BrokerTelemetry(options) : null;
         MaxMessageBytes = options.MaxMessageBytes;
         DeadLetters = new DeadLetters(this);
         Ward = new SuspectWard(this);
@@ -29,6 +30,9 @@ internal sealed class BrokerContext
     public WorkScheduler Scheduler { get; } = new();
 
     public BrokerLog Log { get; }
+
+    /// <summary>Null where it is left out.</summary>
+    public BrokerTelemetry? Telemetry { get; }
 
     public DeadLetters DeadLetters { get; }
 

@@ -62,7 +62,7 @@ internal sealed class CrashRecovery
     /// <param name="store">The store.</param>
     /// <param name="queue">Their queue.</param>
     /// <param name="seen">What <see cref="SeenOf"/> says; what is gone is taken out.</param>
-    /// <param name="attempts">The failed attempts at the queue's messages.</param>
+    /// <param name="attempts">The failed attempts at the queue's other messages.</param>
     /// <param name="scheduled">Those messages that are loaded already.</param>
     public void LookFor(IMessageStore store, QueueConductor queue, Dictionary<long, WitnessedDelivery> seen, Dictionary<long, AttemptsRecord> attempts, IReadOnlyDictionary<long, MessageHistory> scheduled)
     {
@@ -119,7 +119,7 @@ internal sealed class CrashRecovery
         AttemptsRecord charged = default;
         if (culprit is { } guilty)
         {
-            AttemptsRecord known = guilty.Attempts.GetValueOrDefault(guilty.Sequence);
+            AttemptsRecord known = guilty.Loaded is { } loaded ? new AttemptsRecord(loaded.FailedAttempts, 0, loaded.LastError, loaded.Deaths) : guilty.Attempts.GetValueOrDefault(guilty.Sequence);
             charged = new AttemptsRecord(known.FailedAttempts + 1, 0, "The process ended while this message was being handled.", known.Deaths + 1);
         }
         try
@@ -140,9 +140,10 @@ internal sealed class CrashRecovery
         }
         if (culprit is not { } found)
             return;
-        found.Attempts[found.Sequence] = charged;
         if (found.Loaded is { } history)
             history.Charge(charged);
+        else
+            found.Attempts[found.Sequence] = charged;
         _broker.Log.ProcessEndedIn(found.Queue.Name, found.Sequence, charged.FailedAttempts);
     }
 }

@@ -196,7 +196,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
             books.Leaving.Add(message.Size);
             receive.Complete(null);
             var delivery = new InFlightDelivery(message, consumer.Identity, LeaseState.Settled, moment.Now);
-            aftermath.Commits.Add(PendingSettle.Rent(conductor, conductor.FlushLevel, message, Departure.HandedOver, slot: message.History?.Slot ?? 0).For(delivery, receive));
+            aftermath.Commits.Add(PendingSettle.Rent(conductor, conductor.FlushLevel, message, Departure.HandedOver, slot: message.History?.TakeSlot() ?? 0).For(delivery, receive));
             return;
         }
         // The credit it takes decides whether its consumer stays in the ring.

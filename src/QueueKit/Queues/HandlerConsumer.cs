@@ -1,3 +1,4 @@
+using QueueKit.Diagnostics;
 using QueueKit.Scheduling;
 
 namespace QueueKit.Queues;
@@ -12,6 +13,7 @@ internal sealed class HandlerConsumer : MessageConsumer
     private readonly BrokerContext _broker;
     private readonly Func<Delivery, CancellationToken, ValueTask> _handler;
     private readonly Consumer _consumer;
+    private readonly bool _continuesTraces;
     private readonly Place[] _places;
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     // For the broker's own waits, which nobody else's continuations may hold up.
@@ -27,6 +29,7 @@ internal sealed class HandlerConsumer : MessageConsumer
         _broker = broker;
         _handler = handler;
         _ended = ended;
+        _continuesTraces = options.ContinueTrace;
         _consumer = new Consumer(queue)
         {
             OwnLeaseTicks = options.LeaseDuration?.Ticks ?? 0,
@@ -127,6 +130,8 @@ internal sealed class HandlerConsumer : MessageConsumer
         private InFlightDelivery? _current;
         private LeaseExtras? _extras;
         private int _hasEnded;
+        // What the handler threw last, for whoever observes it.
+        private Exception? _error;
 
         /// <summary>The handler in this place stops its own consumer: it is not waited for.</summary>
         public void Excuse(HandlerConsumer stopped)
@@ -186,7 +191,10 @@ internal sealed class HandlerConsumer : MessageConsumer
                             break;
                         }
                     }
-                    await HandleAsync(delivery).ConfigureAwait(false);
+                    if (owner._queue.Observed is { HearsProcessing: true } observed)
+                        await HandleObservedAsync(observed, delivery).ConfigureAwait(false);
+                    else
+                        await HandleAsync(delivery).ConfigureAwait(false);
                     if (++turn == MessagesPerTurn)
                     {
                         // As a work item of its own, so that it is counted: the place is not idle.
@@ -204,6 +212,21 @@ internal sealed class HandlerConsumer : MessageConsumer
                 owner.Fault(error);
             }
             End();
+        }
+
+        // The automatic settle is a part of it.
+        private async ValueTask HandleObservedAsync(ObservedQueue observed, InFlightDelivery delivery)
+        {
+            Operation process = observed.BeginProcess(delivery, owner._continuesTraces);
+            _error = null;
+            try
+            {
+                await HandleAsync(delivery).ConfigureAwait(false);
+            }
+            finally
+            {
+                process.End(_error is null ? null : TelemetryNames.ErrorOf(_error));
+            }
         }
 
         private async ValueTask HandleAsync(InFlightDelivery delivery)
@@ -228,6 +251,7 @@ internal sealed class HandlerConsumer : MessageConsumer
             catch (Exception error)
 #pragma warning restore CA1031
             {
+                _error = error;
                 // Cancelled by its stop, after what it held was released: that is no failure of the message. One that it had settled, or had at most once, is.
                 if (delivery.Nack(error: error) != SettleResult.LeaseLost)
                     owner._queue.Log.HandlerFailed(owner._queue.Name, delivery.Sequence, delivery.Attempt, error);

@@ -153,18 +153,20 @@ internal sealed class InFlightDelivery : Delivery
         return Queue.ExtendLease(this, by);
     }
 
-    public override SettleResult Ack() => Queue.Ack(this);
+    public override SettleResult Ack() => Queue.Observed is { HasListeners: true } observed ? observed.Settle(this, Settlement.Ack) : Queue.Ack(this);
 
     public override SettleResult Settle(Settlement settlement)
     {
         settlement.ThrowIfDefault();
-        return Queue.Settle(this, settlement);
+        return Queue.Observed is { HasListeners: true } observed ? observed.Settle(this, settlement) : Queue.Settle(this, settlement);
     }
 
     public override ValueTask<SettleResult> SettleAsync(Settlement settlement, CancellationToken ct = default)
     {
         settlement.ThrowIfDefault();
-        return ct.IsCancellationRequested ? ValueTask.FromCanceled<SettleResult>(ct) : Queue.SettleAsync(this, settlement);
+        if (ct.IsCancellationRequested)
+            return ValueTask.FromCanceled<SettleResult>(ct);
+        return Queue.Observed is { HasListeners: true } observed ? observed.SettleAsync(this, settlement) : Queue.SettleAsync(this, settlement);
     }
 
     /// <summary>The one way from state to state; true for the one who made the move.</summary>

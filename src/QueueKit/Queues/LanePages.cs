@@ -77,28 +77,40 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     /// <summary>Reads the first page at once: the victims of a policy that drops the oldest must be at hand. While the queue is opened.</summary>
     public void ReadFirst()
     {
-        queue.Step(this, static (core, pages, in _, ref _) =>
+        bool[] begun = [false];
+        queue.Step((Pages: this, begun), static (core, x, in _, ref _) =>
         {
-            if (core.Dispatcher.Ready.NextPage() is { } page)
-                pages.Begin(page);
+            // The dead letters of a queue that was opened before may have asked for it.
+            if (x.Pages.IsReading || core.Dispatcher.Ready.NextPage() is not { } page)
+                return;
+            x.Pages.Begin(page);
+            x.begun[0] = true;
         });
-        if (IsReading)
+        if (begun[0])
             Run();
     }
 
     /// <summary>What lies only in the store is being deleted: a page that is being read is not what it was, and nothing is read until <see cref="EndDeletion"/>. Under the lock.</summary>
-    public void BeginDeletion()
+    /// <returns>The numbers of those messages that have failed attempts on record, which go with them.</returns>
+    public IReadOnlyCollection<long> BeginDeletion()
     {
         _isStale = true;
         _deletions++;
+        return _attempts.Keys;
     }
 
     /// <summary>It is deleted, and with it what could not be read, or it is not.</summary>
-    public void EndDeletion(bool isDeleted)
+    public void EndDeletion(bool isDeleted, DeliverySlots? slots)
     {
         _deletions--;
-        if (isDeleted)
-            Fault = null;
+        if (!isDeleted)
+            return;
+        Fault = null;
+        foreach (WitnessedDelivery seen in _seen.Values)
+            slots?.Free(seen.Slot);
+        // Anew and not emptied: a stale page may be being read, off the lock, and looks into these.
+        _attempts = [];
+        _seen = [];
     }
 
     protected override void Run()

@@ -58,7 +58,7 @@ internal sealed class MessageHistory
     public MessageHistory Copy() => (MessageHistory)MemberwiseClone();
 
     /// <summary>Counts a delivery that ended without an ack.</summary>
-    public void Count(DeliveryEnd end, Exception? error)
+    public void Count(DeliveryEnd end, string? error)
     {
         // Its consumer has come to an end with it, and the process lives.
         IsSuspect &= end == DeliveryEnd.TakenBack;
@@ -67,7 +67,7 @@ internal sealed class MessageHistory
             case DeliveryEnd.Failed:
                 FailedAttempts++;
                 Releases = 0;
-                LastError = Describe(error) ?? LastError;
+                LastError = error ?? LastError;
                 break;
             case DeliveryEnd.TimedOut:
                 FailedAttempts++;
@@ -77,13 +77,5 @@ internal sealed class MessageHistory
                 Releases++;
                 break;
         }
-    }
-
-    private static string? Describe(Exception? error)
-    {
-        if (error is null)
-            return null;
-        string text = $"{error.GetType().FullName}: {error.Message}";
-        return text.Length <= Settlement.MaxTextLength ? text : text[..Settlement.MaxTextLength];
     }
 }

@@ -44,6 +44,8 @@ internal sealed class PendingSettle : CommitWork, IValueTaskSource<SettleResult>
 
     public override ICommitTarget Target => _queue!.Commits;
 
+    public override bool OnlyDeletes => true;
+
     public ValueTask<SettleResult> AsValueTask => new(this, _core.Version);
 
     public static PendingSettle Rent(QueueConductor queue, FlushLevel level, in QueuedMessage message, Departure departure, bool isAwaited = false, int slot = 0)

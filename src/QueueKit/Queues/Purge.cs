@@ -55,7 +55,8 @@ internal sealed class Purge(QueueConductor queue)
                 while (_taken.Ranges[i] is { Paged.Messages: > 0 } range)
                     await RemoveRangeAsync(i, FirstSlice(range)).CountedOn(queue.Broker.Scheduler);
             }
-            queue.Step(new PurgeStep(_taken.Purged));
+            // Last: as long as a message may be back, it is known how often it has failed.
+            await Commit(WriteFailed, _taken.Purged).CountedOn(queue.Broker.Scheduler);
         }
         catch (StoreException error)
         {
@@ -72,6 +73,13 @@ internal sealed class Purge(QueueConductor queue)
             StoredMessage.WriteRemoval(batch, queue.Id, waiting.Message);
         foreach (PagedRange range in _taken.Ranges)
             StoredMessage.WriteRemoval(batch, queue.Id, range);
+        WriteFailed(batch);
+    }
+
+    private void WriteFailed(StoreBatch batch)
+    {
+        foreach (long sequence in _taken!.FailedUnread)
+            batch.Delete(AttemptsRecord.KeyOf(queue.Id, sequence));
     }
 
     private Task RemoveLoadedAsync(int from, int count) => Commit(

@@ -20,7 +20,7 @@ internal sealed class PurgedMessages
             Loaded.Add(new WaitingMessage(message, dueTicks));
             dispatcher.Slots?.Forget(message);
         }
-        core.Pages?.BeginDeletion();
+        FailedUnread = core.Pages?.BeginDeletion() ?? [];
         Ranges = dispatcher.Ready.TakePaged();
         foreach (PagedRange range in Ranges)
             core.Books.Leaving.Add(range.Paged.Bytes, range.Paged.Messages);
@@ -30,6 +30,9 @@ internal sealed class PurgedMessages
     public List<WaitingMessage> Loaded { get; }
 
     public List<PagedRange> Ranges { get; }
+
+    /// <summary>The numbers of messages in those ranges that have failed attempts on record.</summary>
+    public IReadOnlyCollection<long> FailedUnread { get; }
 
     public long Count { get; }
 
@@ -61,7 +64,7 @@ internal sealed class PurgedMessages
         for (int i = 0; i < Ranges.Count; i++)
             PurgedOf(i, Ranges[i]);
         _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: false);
-        _core.Pages?.EndDeletion(isDeleted: true);
+        _core.Pages?.EndDeletion(isDeleted: true, _core.Dispatcher.Slots);
     }
 
     /// <summary>The store refused: what has remained waits on, as if nothing had been.</summary>
@@ -70,7 +73,7 @@ internal sealed class PurgedMessages
         foreach (PagedRange range in Ranges)
             _core.Books.Leaving.Remove(range.Paged.Bytes, range.Paged.Messages);
         _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: true);
-        _core.Pages?.EndDeletion(isDeleted: false);
+        _core.Pages?.EndDeletion(isDeleted: false, _core.Dispatcher.Slots);
         foreach (WaitingMessage waiting in Loaded.Skip(_goneOfLoaded))
         {
             _core.Books.Leaving.Remove(waiting.Message.Size);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using QueueKit.Diagnostics;
 
 namespace QueueKit.Queues;
 
@@ -44,6 +45,26 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
             Paused = (books.Gate.IsPaused ? QueueFlow.Sending : 0) | (dispatcher.IsPaused ? QueueFlow.Receiving : 0),
             Counts = books.Counts.ToCounts() with { Accepted = books.Counts.Accepted + prepaid.Messages, Delivered = books.Counts.Delivered - setAside.Messages, Redelivered = books.Counts.Redelivered - redelivered },
         };
+    }
+
+    /// <summary>Reads the queue for its instruments.</summary>
+    public void Read(QueueReading reading, in Moment moment)
+    {
+        QueueSnapshot snapshot = Snapshot(moment);
+        ref QueueCounters counts = ref books.Counts;
+        reading.Depth = snapshot.Messages;
+        reading.InFlight = snapshot.InFlight.Messages;
+        reading.OldestAge = snapshot.Ready.OldestAge?.TotalSeconds ?? (snapshot.Ready.Messages == 0 ? 0 : null);
+        reading[Happened.Sent] = snapshot.Counts.Accepted - counts.Letters;
+        reading[Happened.SendsDropped] = counts.DroppedNewest;
+        reading[Happened.SendsRefused] = counts.Refused;
+        reading[Happened.SendsFailed] = counts.NotStored;
+        reading[Happened.Delivered] = snapshot.Counts.Delivered;
+        reading[Happened.Redelivered] = snapshot.Counts.Redelivered;
+        reading[Happened.OldestDropped] = counts.Dropped;
+        reading[Happened.DeadRejected] = counts.DeadRejected;
+        reading[Happened.DeadExhausted] = counts.DeadExhausted;
+        reading[Happened.DeadOverflow] = counts.DeadLettered - counts.DeadRejected - counts.DeadExhausted;
     }
 
     [Conditional("DEBUG")]

@@ -122,7 +122,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
         }
         var recovery = new CrashRecovery(broker, store.Witness, lastCommit, meta.GetValueOrDefault(MetaRecord.JudgedKey));
         broker.Store = store;
-        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit, counters);
+        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit, counters, broker.Telemetry);
 
         var queues = new List<StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))
@@ -154,11 +154,15 @@ internal sealed class QueueCatalog(BrokerContext broker)
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Parked, queue.Id), StoreKey.After(StoreKind.Parked, queue.Id), ct).ConfigureAwait(false))
         {
             WaitingMessage waiting = pages.Restore(record, now);
+            // It has its history with it from here on; what is left concerns messages that have yet to be read.
+            attempts.Remove(waiting.Message.Sequence);
             if (seen.ContainsKey(waiting.Message.Sequence))
                 seenAndScheduled.Add(waiting.Message.Sequence, waiting.Message.History!);
             queue.Upkeep.Recover(waiting);
         }
         recovery.LookFor(store, queue, seen, attempts, seenAndScheduled);
+        foreach (long sequence in seenAndScheduled.Keys)
+            seen.Remove(sequence);
         foreach ((byte band, LaneCount count) in counters.LanesOf(queue.Id))
             queue.Upkeep.Recover(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
     }

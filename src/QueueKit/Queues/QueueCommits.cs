@@ -84,7 +84,11 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
         {
             if (x.reason.Fault == StoreFault.Refused)
             {
-                core.Dispatcher.Slots?.Free(x.settle.Slot);
+                // Of what was to be handed over at most once nobody has had it this time; who had it before remains on record.
+                if (x.settle is { Departure: Departure.HandedOver, Message.History: { } history })
+                    history.Slot = x.settle.Slot;
+                else
+                    core.Dispatcher.Slots?.Free(x.settle.Slot);
                 core.Stay(x.settle.Message, moment, ref aftermath, x.settle.Receive is null ? default : QueueCore.RefusalPause);
             }
             if (x.settle.Receive is { } receive)

@@ -29,6 +29,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         IsDurable = options.Durability is Durability.Written or Durability.Flushed;
         FlushLevel = options.Durability == Durability.Flushed ? FlushLevel.Flushed : FlushLevel.Written;
         Durability = options.Durability;
+        Observed = broker.Telemetry is { } telemetry ? new ObservedQueue(this, telemetry) : null;
         _pull = new Consumer(this);
         _core = new QueueCore(this, options);
         Upkeep = new QueueUpkeep(this);
@@ -63,6 +64,11 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     /// <summary>What is done to the queue as a whole.</summary>
     public QueueUpkeep Upkeep { get; }
+
+    /// <summary>The queue for listeners; null where telemetry is left out.</summary>
+    public ObservedQueue? Observed { get; }
+
+    public long MaxBytes => _core.Gate.MaxBytes;
 
     public BrokerClock Clock => _broker.Clock;
 
@@ -194,6 +200,9 @@ internal sealed class QueueConductor : IDeadlineTarget
         Aftermath aftermath = default;
         lock (_lock)
         {
+            // The first is the caller's already: what its lease is worth now, its settle says.
+            if (first is not null && Unavailability is not null)
+                return [first];
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
             taken = new InFlightDelivery[_core.Dispatcher.CountUpTo(max - (first is null ? 0 : 1)) + (first is null ? 0 : 1)];

@@ -21,6 +21,8 @@ internal sealed class QueueCore
     private readonly bool _isDeadLetterQueue;
     private long _lastSequence;
     private long _maxLeaseTicks;
+    // Whether a send has found no room and looked for victims: they are taken from the head, as deliveries are.
+    private bool _hasSoughtVictims;
 
     public QueueCore(QueueConductor conductor, QueueOptions options)
     {
@@ -75,7 +77,10 @@ internal sealed class QueueCore
         victims = null;
         // What is set aside is ready: it can be the oldest, and make room.
         if (Gate.Policy == OverflowPolicy.DropOldest && !Gate.HasRoom(messages, bytes))
+        {
+            _hasSoughtVictims = true;
             Dispatcher.TakeBackSetAside();
+        }
         GateVerdict verdict = Gate.Judge(messages, bytes, mayWait, Dispatcher.Ready.Count, Dispatcher.Ready.Bytes);
         if (verdict is GateVerdict.Evict or GateVerdict.Drop)
             aftermath.DropsBegan |= _books.NoteDrop(moment);
@@ -186,7 +191,7 @@ internal sealed class QueueCore
             if (Gate.NextAdmissible() is null)
                 break;
         }
-        if (Dispatcher.Ready.HasPaged && (Counts.Delivered > 0 || !Dispatcher.Consumers.IsEmpty))
+        if (Dispatcher.Ready.HasPaged && (Counts.Delivered > 0 || _hasSoughtVictims || !Dispatcher.Consumers.IsEmpty))
             Pages!.Request(Dispatcher.Ready, ref aftermath);
         if (Dispatcher.HasLooks && (Dispatcher.IsPaused || !Pages!.IsReading))
             Dispatcher.EndLooks(ref aftermath);
@@ -204,7 +209,7 @@ internal sealed class QueueCore
     {
         _books.EndStoring(send);
         Gate.GiveBack(send.MessageCount, send.Bytes);
-        Counts.Accepted -= send.MessageCount;
+        Counts.CountNotStored(send.MessageCount);
         if (send.Victims is { } victims)
             NotEvicted(victims, moment, ref aftermath);
     }
@@ -256,7 +261,7 @@ internal sealed class QueueCore
         Dispatcher.Ready.Unpage(band, waiting.Message.Size);
         if (waiting.DueTicks > moment.Utc.UtcTicks)
             _delayed.Add(waiting.Message, waiting.DueTicks);
-        else if (waiting.Message.History is { IsSuspect: true } or { Deaths: > 0 })
+        else if (waiting.Message.History is { IsSuspect: true } or { FailedAttempts: > 0 })
             Readmit(waiting.Message, moment, ref aftermath);
         else
             Dispatcher.Ready.AppendLoaded(waiting.Message);
@@ -341,7 +346,7 @@ internal sealed class QueueCore
     /// <summary>A message that was to go to the dead-letter queue is there or, where that queue's own policy dropped it, gone.</summary>
     public void DeadLettered(in CondemnedMessage condemned, bool isKept)
     {
-        (isKept ? ref Counts.DeadLettered : ref Counts.Discarded)++;
+        Counts.CountGivenUp(condemned.Info.Reason, isKept);
         Left(condemned.Message.Size);
     }
 
@@ -392,7 +397,7 @@ internal sealed class QueueCore
         QueuedMessage queued = delivery.Queued;
         message = (mayBeUndone && queued.History is { } known ? queued.With(known.Copy()) : queued).AsDelivered();
         MessageHistory history = message.History!;
-        history.Count(end, settlement.Error);
+        history.Count(end, settlement.ErrorText);
         Counts.Count(end);
         return Decide(message, end, settlement.Delay);
     }
@@ -485,10 +490,10 @@ internal sealed class QueueCore
             Readmit(message, moment, ref aftermath);
     }
 
-    // What has ended the process as often as it may is not tried again.
+    // What has failed, or ended the process, as often as it may is not tried again: the store has refused to let it go, or the process ended before it could.
     private void Readmit(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
     {
-        if (message.History is { Deaths: > 0 } history && Decide(message, DeliveryEnd.Failed) is { Fate: not Fate.Redeliver } decision)
+        if (message.History is { FailedAttempts: > 0 } history && Decide(message, DeliveryEnd.Failed) is { Fate: not Fate.Redeliver } decision)
             GiveUp(message, decision, default, history.TakeSlot(), moment, ref aftermath);
         else
             Dispatcher.PlaceReturned(message, moment, ref aftermath);

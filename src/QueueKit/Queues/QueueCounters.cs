@@ -18,6 +18,11 @@ internal struct QueueCounters
     public long Refused;
     public long Purged;
     public long Waited;
+    // For the instruments only: of what was accepted, dead letters of other queues; sends that the store did not take; and the dead letters by reason, where overflow is the rest.
+    public long Letters;
+    public long NotStored;
+    public long DeadRejected;
+    public long DeadExhausted;
 
     /// <summary>Counts a delivery that ended without an ack.</summary>
     public void Count(DeliveryEnd end)
@@ -34,6 +39,23 @@ internal struct QueueCounters
                 Released++;
                 break;
         }
+    }
+
+    /// <summary>Counts a message that was given up: it is in the dead-letter queue or, where that did not keep it, gone.</summary>
+    public void CountGivenUp(DeadLetterReasons reason, bool isKept)
+    {
+        (isKept ? ref DeadLettered : ref Discarded)++;
+        if (isKept && reason == DeadLetterReasons.Rejected)
+            DeadRejected++;
+        else if (isKept && reason == DeadLetterReasons.AttemptsExhausted)
+            DeadExhausted++;
+    }
+
+    /// <summary>Takes back what was counted as accepted: the store did not take it.</summary>
+    public void CountNotStored(long messages)
+    {
+        Accepted -= messages;
+        NotStored += messages;
     }
 
     public readonly QueueCounts ToCounts() => new()

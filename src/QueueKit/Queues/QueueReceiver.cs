@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using QueueKit.Diagnostics;
 
 namespace QueueKit.Queues;
 
@@ -30,6 +31,19 @@ internal sealed class QueueReceiver : MessageReceiver
     public override bool TryReceive([NotNullWhen(true)] out Delivery? delivery)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
+        return _queue.Observed is { HasListeners: true } observed ? TryTakeObserved(observed, out delivery) : TryTake(out delivery);
+    }
+
+    private bool TryTakeObserved(ObservedQueue observed, [NotNullWhen(true)] out Delivery? delivery)
+    {
+        Operation receive = observed.BeginReceive();
+        if (TryTake(out delivery))
+            receive.End([delivery.Message]);
+        return delivery is not null;
+    }
+
+    private bool TryTake([NotNullWhen(true)] out Delivery? delivery)
+    {
         if (_offered is not null && TakeOffered() is { } offered)
         {
             delivery = offered;

@@ -27,7 +27,7 @@ internal sealed class QueueUpkeep(QueueConductor queue)
     public void Start()
     {
         LanePages? pages = null;
-        queue.Step((Action<LanePages?>)(own => pages = own), static (core, set, in _, ref _) => set(core.Options.Overflow == OverflowPolicy.DropOldest ? core.Pages : null));
+        queue.Step((Action<LanePages?>)(own => pages = own), static (core, set, in _, ref _) => set(core.Gate.Policy == OverflowPolicy.DropOldest ? core.Pages : null));
         pages?.ReadFirst();
     }
 

@@ -24,7 +24,7 @@ internal static class StoredMessage
             batch.Delete(AttemptsRecord.KeyOf(queue, message.Sequence));
     }
 
-    /// <summary>Removes messages that have not been read; failed attempts at them stay on record until the next opening finds them without a message.</summary>
+    /// <summary>Removes messages that have not been read. The failed attempts at them are the caller's to remove.</summary>
     public static void WriteRemoval(StoreBatch batch, uint queue, in PagedRange range)
     {
         StoreKey first = KeyOf(queue, (byte)range.Band, 0, range.First);

@@ -235,8 +235,10 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
             bool isUnknown = queue.IsDurable && !nothingWritten;
             foreach (Arrival arrival in transfer._arrivals)
             {
-                if (arrival.Queue == queue && !isUnknown)
-                    core.GiveBackEntitled(1, arrival.Message.Size);
+                if (arrival.Queue != queue || isUnknown)
+                    continue;
+                core.GiveBackEntitled(1, arrival.Message.Size);
+                core.Counts.Letters -= arrival.IsDeadLetter ? 1 : 0;
             }
             foreach ((QueueConductor of, Victims victims) in transfer._victims)
             {
@@ -293,6 +295,8 @@ internal sealed class Arrival(QueueConductor queue, Message message, DeadLetterI
     public QueueConductor Queue => queue;
 
     public Message Message => message;
+
+    public bool IsDeadLetter => deadLetter is not null;
 
     public long DueTicks { get; private set; }
 
@@ -413,8 +417,11 @@ internal sealed class ReserveStep(int messages, long bytes, bool isEntitled) : I
         // Counted when it joins the line.
         if (Verdict == GateVerdict.Wait)
             core.Counts.Waited--;
-        if (Verdict == GateVerdict.Admit)
-            core.TakeEntitled(messages, bytes);
+        if (Verdict != GateVerdict.Admit)
+            return;
+        core.TakeEntitled(messages, bytes);
+        // Dead letters: nobody has sent them.
+        core.Counts.Letters += isEntitled ? messages : 0;
     }
 }
 

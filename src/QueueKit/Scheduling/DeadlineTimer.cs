@@ -28,6 +28,7 @@ internal sealed class DeadlineTimer : IDisposable
     private readonly ITimer _timer;
     private long _timerAt = long.MaxValue;
     private int _armed;
+    private bool _isHeld;
     private bool _disposed;
 
     public DeadlineTimer(BrokerClock clock)
@@ -70,6 +71,24 @@ internal sealed class DeadlineTimer : IDisposable
             _armed--;
             Sweep();
             return true;
+        }
+    }
+
+    /// <summary>Calls nobody until <see cref="LetGo"/>: a broker that is being opened has not read everything yet.</summary>
+    public void Hold()
+    {
+        lock (_lock)
+            _isHeld = true;
+    }
+
+    /// <summary>Calls whoever has been armed, now or when it is due.</summary>
+    public void LetGo()
+    {
+        lock (_lock)
+        {
+            _isHeld = false;
+            if (_targets.TryPeek(out _, out long at))
+                SetTimer(at);
         }
     }
 
@@ -128,6 +147,8 @@ internal sealed class DeadlineTimer : IDisposable
 
     private void SetTimer(long at)
     {
+        if (_isHeld)
+            return;
         _timerAt = at;
         long span = Math.Clamp(at - _clock.Now, 0, LongestSpan);
         // System timers cut fractions of a millisecond off: rounded up, they do not fire before the deadline. A virtual clock is exact.

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using QueueKit.Diagnostics;
 using QueueKit.Scheduling;
 
 namespace QueueKit.Stores;
@@ -42,13 +43,16 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private long _sequence;
     private CommitRecord _lastCommit;
     private readonly LaneCounters _counters;
+    private readonly BrokerTelemetry? _telemetry;
 
     /// <param name="store">The store, which the pipeline now owns.</param>
     /// <param name="scheduler">Where the loop runs if the store does not block.</param>
     /// <param name="lastCommit">What the last <see cref="CommitRecord"/> in the store says, or its default.</param>
     /// <param name="counters">The counts of its lanes, which the pipeline keeps from now on.</param>
-    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit, LaneCounters counters)
+    /// <param name="telemetry">Who measures commits; null for nobody.</param>
+    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit, LaneCounters counters, BrokerTelemetry? telemetry = null)
     {
+        _telemetry = telemetry;
         _counters = counters;
         _lastCommit = lastCommit;
         _store = store;
@@ -223,7 +227,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
             Stopped(fault, works);
             return;
         }
-        switch (TryCommit(_level, out StoreException? reason))
+        switch (TryCommit(_level, works.Length, out StoreException? reason))
         {
             case CommitOutcome.Committed:
                 Apply(works);
@@ -232,7 +236,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
                 works[0].Refused(reason!);
                 break;
             case CommitOutcome.Refused:
-                CommitOneByOne(works);
+                CommitInParts(works);
                 break;
             default:
                 Fail(reason!, works, untried: []);
@@ -240,25 +244,66 @@ internal sealed class CommitPipeline : IAsyncDisposable
         }
     }
 
-    private void CommitOneByOne(ReadOnlySpan<CommitWork> works)
+    // Somebody in the batch is to blame, or there is no room for more: what only deletes goes first, in one commit, and the rest in halves, until those who are refused stand alone.
+    // One by one, a batch of acks would cost a flush each just when the store has to be emptied.
+    private void CommitInParts(ReadOnlySpan<CommitWork> works)
     {
+        CommitWork[] ordered = [.. works];
+        int deleting = 0;
         for (int i = 0; i < works.Length; i++)
         {
+            if (works[i].OnlyDeletes)
+                ordered[deleting++] = works[i];
+        }
+        for (int i = 0, next = deleting; i < works.Length; i++)
+        {
+            if (!works[i].OnlyDeletes)
+                ordered[next++] = works[i];
+        }
+        var parts = new Stack<Range>();
+        Split(0, deleting == 0 || deleting == ordered.Length ? ordered.Length / 2 : deleting, ordered.Length);
+        while (parts.TryPop(out Range part))
+        {
+            ReadOnlySpan<CommitWork> tried = ordered.AsSpan(part);
+            FlushLevel level = FlushLevel.Written;
             _batch.Clear();
-            works[i].WriteTo(_batch, ref _sequence);
-            switch (TryCommit(works[i].Level, out StoreException? reason))
+            foreach (CommitWork work in tried)
+            {
+                if (work.Level > level)
+                    level = work.Level;
+                work.WriteTo(_batch, ref _sequence);
+            }
+            switch (TryCommit(level, tried.Length, out StoreException? reason))
             {
                 case CommitOutcome.Committed:
-                    Apply(works.Slice(i, 1));
+                    Apply(tried);
+                    break;
+                case CommitOutcome.Refused when tried.Length == 1:
+                    tried[0].Refused(reason!);
                     break;
                 case CommitOutcome.Refused:
-                    works[i].Refused(reason!);
+                    Split(part.Start.Value, (part.Start.Value + part.End.Value) / 2, part.End.Value);
                     break;
                 default:
-                    Fail(reason!, works.Slice(i, 1), works[(i + 1)..]);
+                    Fail(reason!, tried, ordered.AsSpan(part.End.Value));
                     return;
             }
         }
+
+        void Split(int from, int middle, int to)
+        {
+            parts.Push(middle..to);
+            parts.Push(from..middle);
+        }
+    }
+
+    private CommitOutcome TryCommit(FlushLevel level, int works, out StoreException? reason)
+    {
+        if (_telemetry?.CommitBegins() is not { } began)
+            return TryCommit(level, out reason);
+        CommitOutcome outcome = TryCommit(level, out reason);
+        _telemetry.CommitEnded(began, works, reason);
+        return outcome;
     }
 
     private CommitOutcome TryCommit(FlushLevel level, out StoreException? reason)

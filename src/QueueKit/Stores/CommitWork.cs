@@ -6,7 +6,7 @@ namespace QueueKit.Stores;
 /// <remarks>
 /// The pipeline calls, on its own thread and in the order of arrival: <see cref="WriteTo"/>, and then exactly one of
 /// <see cref="Target"/>'s <see cref="ICommitTarget.Committed"/>, <see cref="Refused"/> and <see cref="Failed"/>.
-/// After a refusal of a whole batch <see cref="WriteTo"/> is called once more, for a batch of its own.
+/// After a refusal of a whole batch <see cref="WriteTo"/> is called again, for smaller ones.
 /// </remarks>
 internal abstract class CommitWork : WorkItem
 {
@@ -18,6 +18,9 @@ internal abstract class CommitWork : WorkItem
 
     /// <summary>Who applies it; neighbours of the same target are applied together.</summary>
     public abstract ICommitTarget Target { get; }
+
+    /// <summary>Whether it makes the store smaller, so that it is taken by a store that has no room for more.</summary>
+    public virtual bool OnlyDeletes => false;
 
     /// <summary>Adds the work's operations. <paramref name="sequence"/> is the last number given out; the work takes its own from there.</summary>
     public abstract void WriteTo(StoreBatch batch, ref long sequence);

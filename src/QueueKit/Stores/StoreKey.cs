@@ -103,12 +103,12 @@ public enum StoreKind : byte
     Meta = 1,
     /// <summary>A queue: its id, name and options.</summary>
     Queue = 2,
-    /// <summary>A message, by band, group and number.</summary>
-    Message = 3,
-    /// <summary>A message with a due time: delayed by its sender.</summary>
-    Parked = 4,
-    /// <summary>What failed attempts left behind, by the message's number. Absent for a message that never failed.</summary>
-    Attempts = 5,
     /// <summary>A commit's own record: its number and what it changed in the counts of messages.</summary>
-    Delta = 6,
+    Delta = 3,
+    /// <summary>What failed attempts left behind, by the message's number. Absent for a message that never failed.</summary>
+    Attempts = 4,
+    /// <summary>A message with a due time: delayed by its sender.</summary>
+    Parked = 5,
+    /// <summary>A message, by band, group and number. The last kind there is: appending to the end of an index is the quickest way into it.</summary>
+    Message = 128,
 }

@@ -84,8 +84,8 @@ public sealed class StoreRebuild
             case StoreKind.Delta when RecordChecksum.IsRight(record.Head.Span, record.Key):
                 _commits.Add(record.Key.Sequence, record);
                 break;
-            case > StoreKind.Delta:
-                throw new StoreException(StoreFault.Unreadable, $"The store has records of the kind {(int)record.Key.Kind}, which a newer version of QueueKit has written. Repair it with that version. Nothing was changed.");
+            case var kind when !Enum.IsDefined(kind):
+                throw new StoreException(StoreFault.Unreadable, $"The store has records of the kind {(int)kind}, which a newer version of QueueKit has written. Repair it with that version. Nothing was changed.");
             default:
                 AddLost(record.Key);
                 break;

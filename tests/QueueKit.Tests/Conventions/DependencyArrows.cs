@@ -16,6 +16,7 @@ internal static class DependencyArrows
         ["Stores"] = ["Scheduling", "Collections", "Diagnostics"],
         ["Scheduling"] = ["Collections"],
         ["Routing"] = [],
+        ["Typed"] = [],
         ["Collections"] = [],
         ["Diagnostics"] = [],
     };

@@ -116,6 +116,38 @@ public class Backlog(Durability durability) : Journey(durability)
         Assert.That(bodies, Is.EqualTo(Numbers(1, 60)));
     }
 
+    [Test]
+    public async Task BehindTheOuterLimitTheOldestMakeRoomThoughNobodyReads()
+    {
+        MessageQueue queue = await Declare(s_small with { MaxBufferedMessages = 30, BufferOverflow = OverflowPolicy.DropOldest });
+        await Send(queue, Numbers(1, 30));
+
+        foreach (string body in Numbers(31, 30))
+        {
+            await Send(queue, body);
+            await Idle(queue);
+        }
+
+        Assert.That(await Drain(queue), Is.EqualTo(Numbers(31, 30)));
+    }
+
+    [Test]
+    public async Task AfterAnOpeningTheOldestMakeRoomThoughNobodyReads()
+    {
+        MessageQueue queue = await Declare(new QueueOptions { Overflow = OverflowPolicy.DropOldest, MaxMessages = 3_000 });
+        await Soon(queue.SendBatchAsync(Numbers(1, 3_000).Select(Text).ToArray()));
+        queue = await Reopen();
+
+        for (int i = 3_001; i <= 6_000; i += 500)
+        {
+            await Soon(queue.SendBatchAsync(Numbers(i, 500).Select(Text).ToArray()));
+            await Idle(queue);
+        }
+
+        Assert.That(queue.GetSnapshot().Counts.DroppedNewest, Is.Zero);
+        Assert.That(await Drain(queue), Is.EqualTo(Numbers(3_001, 3_000)));
+    }
+
     [TestCase(OverflowPolicy.Reject)]
     [TestCase(OverflowPolicy.DropNewest)]
     [TestCase(OverflowPolicy.Backpressure)]
@@ -165,6 +197,25 @@ public class Backlog(Durability durability) : Journey(durability)
         first.Release();
         queue = await CrashAndReopen();
         Assert.That(await Drain(queue), Is.EqualTo(["1", "after"]));
+    }
+
+    [Test]
+    public async Task APurgeOfWhatHasNotBeenReadTakesItsFailedAttemptsAlong()
+    {
+        MessageQueue queue = await Declare();
+        await Send(queue, Numbers(1, 3));
+        (await Receive(queue)).Nack(TimeSpan.Zero);
+        await Idle(queue);
+        queue = await Reopen();
+
+        await Soon(queue.PurgeAsync());
+        await Reopen();
+        await Soon(Broker.DisposeAsync());
+
+        await using IMessageStore store = await ((IMessageStoreProvider)Store).OpenAsync();
+        var page = new StorePage();
+        store.Read(StoreKey.First(StoreKind.Attempts), StoreKey.After(StoreKind.Attempts), 10, 1_000, page);
+        Assert.That(page.Records, Is.Empty);
     }
 
     [Test]

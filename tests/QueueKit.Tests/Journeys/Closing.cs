@@ -327,6 +327,18 @@ public class Closing(Durability durability) : Journey(durability)
         Assert.That(await Soon(acking!), Is.EqualTo(SettleResult.LeaseLost));
     }
 
+    [Test]
+    public async Task AStoreThatCannotBeClosedIsReportedToTheCloserAndToWhoeverWaitsForTheEnd()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        var error = new StoreException(StoreFault.Failed, "The disk is gone.");
+        MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = new StoreThatCallsOnClose(new InMemoryMessageStore()) { OnClose = () => throw error } });
+
+        Assert.That(async () => await Soon(broker.CloseAsync()), Throws.Exception.SameAs(error));
+        Assert.That(async () => await Soon(broker.Completion), Throws.Exception.SameAs(error));
+    }
+
     // ---- Calls that are on their way to the store when it closes: a line in the log tells where they are
 
     [Test]

@@ -310,6 +310,45 @@ public sealed class Crashes(Durability durability) : Journey(durability), IDispo
     }
 
     [Test]
+    public async Task AScheduledMessageThatIsDueWhenTheStoreIsOpenedIsNotTriedOnceMoreThanItMay()
+    {
+        MessageQueue queue = await Declare(new QueueOptions { MaxAttempts = 1 });
+        await Soon(queue.SendAsync(new Message(Text("poison").Body) { Delay = Minute }));
+        await Advance(queue, Minute);
+        await Receive(queue);
+
+        Store.Crash();
+        // Time goes on while the store is being opened: all is read, and the death is about to be judged.
+        Broker = await Open(options =>
+        {
+            Watched(options);
+            options.LoggerFactory = new LogHook(line =>
+            {
+                if (line.Contains("come back marked"))
+                    Advance(Second);
+            });
+        });
+        queue = Broker.GetQueue("orders");
+        await Advance(queue, Second);
+
+        Assert.That(await IsQuiet(queue), Is.True);
+        Assert.That(Text((await DeadLettersOf(queue)).Single()), Is.EqualTo("poison"));
+    }
+
+    [Test]
+    public async Task AQueueThatDropsItsOldestIsOpenedThoughOneOfThemHasEndedTheProcessTooOften()
+    {
+        MessageQueue queue = await Declare(new QueueOptions { MaxAttempts = 1, Overflow = OverflowPolicy.DropOldest });
+        await Send(queue, "poison");
+        await Receive(queue);
+
+        queue = await Crash();
+
+        Assert.That(await IsQuiet(queue), Is.True);
+        Assert.That(Text((await DeadLettersOf(queue)).Single()), Is.EqualTo("poison"));
+    }
+
+    [Test]
     public async Task DeathsAndOrdinaryFailuresAddUp()
     {
         MessageQueue queue = await Declare(new QueueOptions { MaxAttempts = 3 });

@@ -38,6 +38,18 @@ public class DeadLettering(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task ALoggerThatThrowsLosesItsLineAndNothingElse()
+    {
+        await OpenAnew(options => options.LoggerFactory = new LogHook(_ => throw new InvalidOperationException("The log is full.")));
+        MessageQueue queue = await Declare();
+        await Send(queue, "bad");
+
+        (await Receive(queue)).Reject("no");
+
+        Assert.That(Text((await DeadLettersOf(queue)).Single()), Is.EqualTo("bad"));
+    }
+
+    [Test]
     public async Task AMessageIsGivenUpAfterItsLastAttempt()
     {
         MessageQueue queue = await Declare(new QueueOptions { MaxAttempts = 3, RetryDelay = RetryDelay.None });
@@ -288,6 +300,28 @@ public class DeadLettering(Durability durability) : Journey(durability)
         (await Receive(queue)).Reject("bad");
         Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["a", "b"]));
         queue = await Reopen();
+        Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["a", "b"]));
+    }
+
+    [Test]
+    public async Task WhatHasFailedOftenEnoughIsNotTriedAgainWhenTheStoreRefusesItsMove()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await Declare(new QueueOptions { MaxAttempts = 1 });
+        await Send(queue, "a", "b");
+        (await Receive(queue)).Reject("so that the queue of dead letters exists");
+        await Idle(queue);
+
+        Store.RefuseCommits(int.MaxValue, batch => batch.Operations.ToArray().Any(operation => operation is { Kind: StoreOperationKind.Insert, Key.Kind: StoreKind.Message }));
+        (await Receive(queue)).Nack();
+        await Advance(queue, Minute);
+        Assert.That(await queue.ReceiveAsync(TimeSpan.Zero), Is.Null);
+
+        Store.RefuseCommits(0);
+        await Advance(queue, Minute);
+
+        Assert.That(await queue.ReceiveAsync(TimeSpan.Zero), Is.Null);
         Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EqualTo(["a", "b"]));
     }
 

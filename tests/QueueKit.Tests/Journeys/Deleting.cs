@@ -377,8 +377,8 @@ public class Deleting(Durability durability) : Journey(durability)
     {
         await using IMessageStore store = await ((IMessageStoreProvider)Store).OpenAsync();
         var page = new StorePage();
-        store.Read(StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Attempts), int.MaxValue, long.MaxValue, page);
-        return [.. page.Records.Select(record => record.Key.Queue).Distinct()];
+        store.Read(StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Message), int.MaxValue, long.MaxValue, page);
+        return [.. page.Records.Where(record => record.Key.Kind != StoreKind.Delta).Select(record => record.Key.Queue).Distinct()];
     }
 
     private static bool DeletesAQueue(StoreBatch batch) => batch.Operations.ToArray().Any(operation => operation is { Kind: StoreOperationKind.Delete, Key.Kind: StoreKind.Queue });
@@ -414,5 +414,31 @@ public class Deleting(Durability durability) : Journey(durability)
         public override DateTimeOffset GetUtcNow() => clock.GetUtcNow();
 
         public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) => clock.CreateTimer(callback, state, dueTime, period);
+    }
+
+    [Test]
+    public async Task ADeletionThatTheStoreRefusesLeavesOneQueueOfTheNameThoughADeadLetterCameMeanwhile()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await Declare();
+        await Send(queue, "1", "2");
+        (await Receive(queue)).Reject("no");
+        await Idle(queue);
+        Task deletion;
+        using (CommitStall stall = Store.StallCommits())
+        {
+            // Only the deletion deletes a range of messages.
+            Store.RefuseCommits(int.MaxValue, batch => batch.Operations.ToArray().Any(operation => operation.Kind == StoreOperationKind.DeleteRange && operation.Key.Kind == StoreKind.Message));
+            deletion = Broker.DeleteQueueAsync("orders.dead").AsTask();
+            await Soon(stall.Entered);
+            (await Receive(queue)).Reject("no");
+        }
+        Assert.That(async () => await Soon(deletion), Throws.InstanceOf<StoreException>());
+        Store.RefuseCommits(0);
+        await Advance(queue, Second);
+
+        Assert.That((await DeadLettersOf(queue)).Select(Text), Is.EquivalentTo(["1", "2"]));
+        await Reopen();
     }
 }

@@ -123,6 +123,17 @@ public class Settling(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task AnExceptionWhoseMessageCannotBeReadDoesNotKeepTheMessageFromComingBack()
+    {
+        MessageQueue queue = await Declare();
+        await Send(queue, "order");
+
+        Assert.That((await Receive(queue)).Nack(TimeSpan.Zero, new SpeechlessException()), Is.EqualTo(SettleResult.Settled));
+
+        Assert.That((await Receive(queue)).Attempt, Is.EqualTo(2));
+    }
+
+    [Test]
     public async Task ANackWithDelayZeroBringsTheMessageBackNow()
     {
         MessageQueue queue = await Declare();
@@ -213,5 +224,10 @@ public class Settling(Durability durability) : Journey(durability)
 
         Assert.That(queue.GetSnapshot().Counts, Has.Property(nameof(QueueCounts.Acked)).EqualTo(1).And.Property(nameof(QueueCounts.LeasesLost)).EqualTo(0));
         Assert.That(await IsQuiet(queue));
+    }
+
+    private sealed class SpeechlessException : Exception
+    {
+        public override string Message => throw new InvalidOperationException("There are no words.");
     }
 }

@@ -9,13 +9,14 @@ internal sealed class RecordedWork : CommitWork
     private readonly int _sequences;
     private readonly byte[] _body;
 
-    public RecordedWork(long number, WorkTarget target, FlushLevel level = FlushLevel.Written, int sequences = 1, byte[]? body = null)
+    public RecordedWork(long number, WorkTarget target, FlushLevel level = FlushLevel.Written, int sequences = 1, byte[]? body = null, bool onlyDeletes = false)
     {
         Number = number;
         Level = level;
         Recorder = target;
         _sequences = sequences;
         _body = body ?? [];
+        OnlyDeletes = onlyDeletes;
     }
 
     public long Number { get; }
@@ -28,6 +29,8 @@ internal sealed class RecordedWork : CommitWork
     public int Writes { get; private set; }
 
     public override ICommitTarget Target => Recorder;
+
+    public override bool OnlyDeletes { get; }
 
     /// <summary>Completes with null once committed, or with the error it was told; faults if it is told twice.</summary>
     public TaskCompletionSource<StoreException?> Outcome { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -250,7 +250,7 @@ public class InMemoryMessageStoreFaultTests
                 _provider.Crash();
                 await Open();
                 var model = new StoreModel();
-                Commit(FlushLevel.Flushed, batch => batch.DeleteRange(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts)));
+                Commit(FlushLevel.Flushed, batch => batch.DeleteRange(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Message)));
                 foreach ((StoreStep[] flushed, StoreStep[] written, StoreStep[] alsoWritten) in rounds)
                 {
                     model.Apply(Commit(FlushLevel.Flushed, batch => Fill(batch, flushed)));
@@ -326,7 +326,7 @@ public class InMemoryMessageStoreFaultTests
     private async Task<StoreRecord[]> Records()
     {
         var page = new StorePage();
-        _store.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts), int.MaxValue, long.MaxValue, page);
+        _store.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Message), int.MaxValue, long.MaxValue, page);
         return [.. page.Records];
     }
 

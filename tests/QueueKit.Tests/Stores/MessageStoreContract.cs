@@ -262,7 +262,7 @@ public abstract class MessageStoreContract
         Commit(batch => batch.DeleteRange(StoreKey.First(StoreKind.Message, 2), StoreKey.After(StoreKind.Message, 2)));
 
         Assert.That((await ReadAll()).Select(record => (record.Key.Kind, record.Key.Queue)).Distinct(), Is.EqualTo(
-            [(StoreKind.Message, 1u), (StoreKind.Message, 3u), (StoreKind.Parked, 1u), (StoreKind.Parked, 2u), (StoreKind.Parked, 3u)]));
+            [(StoreKind.Parked, 1u), (StoreKind.Parked, 2u), (StoreKind.Parked, 3u), (StoreKind.Message, 1u), (StoreKind.Message, 3u)]));
     }
 
     [Test]
@@ -615,7 +615,7 @@ public abstract class MessageStoreContract
 
     private void Commit(Action<StoreBatch> fill, FlushLevel level = FlushLevel.Flushed) => _model.Apply(CommitFresh(fill, level));
 
-    private void Clear() => Commit(batch => batch.DeleteRange(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts)), FlushLevel.Written);
+    private void Clear() => Commit(batch => batch.DeleteRange(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Message)), FlushLevel.Written);
 
     private async Task Reopen()
     {
@@ -625,7 +625,7 @@ public abstract class MessageStoreContract
 
     private async Task<StoreRecord[]> ReadAll()
     {
-        _store.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts), int.MaxValue, long.MaxValue, _page);
+        _store.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Message), int.MaxValue, long.MaxValue, _page);
         return [.. _page.Records];
     }
 

@@ -155,12 +155,12 @@ public class SortedRecordsTests
         _model.RemoveWhere(key => from <= key && key < to);
     }
 
-    private void Clear() => DeleteRange(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts));
+    private void Clear() => DeleteRange(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Message));
 
     private void AssertSame()
     {
         var page = new StorePage();
-        _records.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts), int.MaxValue, long.MaxValue, page);
+        _records.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Message), int.MaxValue, long.MaxValue, page);
         Assert.That(page.Records.Select(record => record.Key).SequenceEqual(_model), Is.True, "the records are not those of the model");
         foreach (StoreKey key in _model)
             Assert.That(_records.TryGet(key, out _, out _), Is.True);

@@ -258,7 +258,7 @@ public sealed class StoreRebuildTests : IDisposable
     private List<StoreRecord> ReadAll(IMessageStore store)
     {
         var page = new StorePage();
-        store.Read(_firstOfAll, StoreKey.After(StoreKind.Delta), int.MaxValue, long.MaxValue, page);
+        store.Read(_firstOfAll, StoreKey.After(StoreKind.Message), int.MaxValue, long.MaxValue, page);
         return [.. page.Records];
     }
 

@@ -25,7 +25,7 @@ internal static class SimulatedStore
     public static string[] Describe(IMessageStore store)
     {
         var page = new StorePage();
-        store.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Attempts), int.MaxValue, long.MaxValue, page);
+        store.Read(StoreKey.First(StoreKind.Meta), StoreKey.After(StoreKind.Message), int.MaxValue, long.MaxValue, page);
         return [.. page.Records.Select(record => StoreModel.Describe(record.Key, record.Head, record.Body))];
     }
 

@@ -1,0 +1,45 @@
+using Microsoft.Extensions.Logging;
+
+namespace QueueKit.Hosting;
+
+/// <summary>Everything that hosting logs, under the category "QueueKit.Hosting". Event ids are stable.</summary>
+internal sealed partial class HostingLog(ILogger logger)
+{
+    private readonly ILogger _logger = logger;
+
+    [LoggerMessage(100, LogLevel.Information, "{Consumers} consumers of {Broker} started")]
+    public partial void Started(int consumers, string broker);
+
+    [LoggerMessage(101, LogLevel.Information, "The consumer of queue '{Queue}' stopped")]
+    public partial void ConsumerStopped(string queue);
+
+    [LoggerMessage(102, LogLevel.Error, "The consumer of queue '{Queue}' stopped without being asked to; its messages stay in the queue")]
+    public partial void ConsumerFaulted(string queue, Exception error);
+
+    [LoggerMessage(103, LogLevel.Warning, "A stop of queue '{Queue}' ran out of time with {Handlers} handlers still running; what they hold was released")]
+    public partial void HandlersAbandoned(string queue, int handlers);
+
+    [LoggerMessage(104, LogLevel.Error, "Something that was told of the stop of the consumer of queue '{Queue}' threw")]
+    public partial void StoppedEventFailed(string queue, Exception error);
+
+    [LoggerMessage(105, LogLevel.Error, "Something that was told of the cancellation of a handler of queue '{Queue}' threw")]
+    public partial void CancellationFailed(string queue, Exception error);
+
+    [LoggerMessage(110, LogLevel.Warning, "A handler of queue '{Queue}' failed on message {Sequence}, attempt {Attempt}: {Outcome}")]
+    public partial void HandlerFailed(string queue, long sequence, int attempt, SettlementKind outcome, Exception error);
+
+    [LoggerMessage(111, LogLevel.Warning, "Message {Sequence} of queue '{Queue}' was given up: {Reason}. {Details}")]
+    public partial void Rejected(string queue, long sequence, string? reason, string? details);
+
+    [LoggerMessage(112, LogLevel.Warning, "What became of message {Sequence} of queue '{Queue}' came too late ({Result}): it is handled again, or was settled before")]
+    public partial void SettledTooLate(string queue, long sequence, SettleResult result);
+
+    [LoggerMessage(120, LogLevel.Warning, "Queue '{Queue}' is taken to suffer from an outage and pauses for {Pause}; no message is charged")]
+    public partial void OutageBegan(string queue, TimeSpan pause, Exception error);
+
+    [LoggerMessage(121, LogLevel.Warning, "The outage of queue '{Queue}' goes on: the message it was tried with failed, the next pause lasts {Pause}")]
+    public partial void OutageGoesOn(string queue, TimeSpan pause, Exception error);
+
+    [LoggerMessage(122, LogLevel.Information, "The outage of queue '{Queue}' is over")]
+    public partial void OutageEnded(string queue);
+}

@@ -1,0 +1,87 @@
+using System.Globalization;
+using Microsoft.Extensions.Configuration;
+
+namespace QueueKit.Hosting.Registration;
+
+/// <summary>Reads options from a section of the configuration, key by key, and finds what cannot be read and what no option is called.</summary>
+internal sealed class SectionReader(IConfigurationSection section)
+{
+    private readonly List<string> _problems = [];
+    private readonly HashSet<string> _known = new(StringComparer.OrdinalIgnoreCase);
+
+    public SectionReader Whole(string key, Action<int> set, string range) =>
+        Value(key, $"a whole number, {range}", text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) ? () => set(value) : null);
+
+    /// <summary>Empty, "null" or "none": no limit.</summary>
+    public SectionReader WholeOrNone(string key, Action<long?> set, string range) =>
+        Value(key, $"a whole number, {range}, or \"none\"", text => IsNone(text) ? () => set(null)
+            : long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value) ? () => set(value) : null);
+
+    public SectionReader Time(string key, Action<TimeSpan> set, string range) =>
+        Value(key, $"a time such as 00:00:30, {range}", text => TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out TimeSpan value) ? () => set(value) : null);
+
+    public SectionReader TimeOrNone(string key, Action<TimeSpan?> set, string range) =>
+        Value(key, $"a time such as 00:00:30, {range}, or \"none\"", text => IsNone(text) ? () => set(null)
+            : TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out TimeSpan value) ? () => set(value) : null);
+
+    public SectionReader OneOf<T>(string key, Action<T> set) where T : struct, Enum =>
+        Value(key, $"one of {string.Join(", ", Enum.GetNames<T>())}", text => Enum.TryParse(text, ignoreCase: true, out T value) && !char.IsAsciiDigit(text[0]) ? () => set(value) : null);
+
+    public SectionReader Number(string key, Action<double> set, string range) =>
+        Value(key, $"a number, {range}", text => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? () => set(value) : null);
+
+    public SectionReader Text(string key, Action<string> set) => Value(key, "a text", text => () => set(text));
+
+    /// <summary>A section inside this one.</summary>
+    public SectionReader Inside(string key, Action<IConfigurationSection> read)
+    {
+        _known.Add(key);
+        IConfigurationSection inner = section.GetSection(key);
+        if (!inner.Exists())
+            return this;
+        try
+        {
+            read(inner);
+        }
+        catch (QueueKitConfigurationException error)
+        {
+            _problems.Add(error.Message);
+        }
+        catch (ArgumentException error)
+        {
+            _problems.Add($"{inner.Path}: {error.Message}");
+        }
+        return this;
+    }
+
+    /// <exception cref="QueueKitConfigurationException">Something cannot be read, or is not known; the message lists all of it.</exception>
+    public void End()
+    {
+        foreach (IConfigurationSection child in section.GetChildren())
+        {
+            if (!_known.Contains(child.Key))
+                _problems.Add($"{child.Path}: there is no such option. There are {string.Join(", ", _known.Order(StringComparer.Ordinal))}.");
+        }
+        if (_problems.Count > 0)
+            throw new QueueKitConfigurationException(string.Join(Environment.NewLine, _problems));
+    }
+
+    private SectionReader Value(string key, string expected, Func<string, Action?> parse)
+    {
+        _known.Add(key);
+        IConfigurationSection inner = section.GetSection(key);
+        if (inner.Value is not { } text)
+        {
+            if (inner.Exists())
+                _problems.Add($"{inner.Path} is a section; it must be {expected}.");
+            return this;
+        }
+        if (parse(text) is { } set)
+            set();
+        else
+            _problems.Add($"{inner.Path} is '{text}'; it must be {expected}.");
+        return this;
+    }
+
+    private static bool IsNone(string text) => text.Length == 0 || text.Equals("none", StringComparison.OrdinalIgnoreCase) || text.Equals("null", StringComparison.OrdinalIgnoreCase);
+}

@@ -1,0 +1,128 @@
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+
+namespace QueueKit.Hosting.Tests;
+
+public class BadInputTests : HostJourney
+{
+    [Test]
+    public Task TwoHandlersForOneQueueAndType() =>
+        Refuses(queueKit => queueKit.AddQueue("orders").AddHandler<Order, Cook>("orders").MapQueue<Order>("orders", (_, _, _) => default(ValueTask)),
+            "two handlers for messages of type 'QueueKit.Hosting.Tests.Order'");
+
+    [Test]
+    public Task AMissingQueue() =>
+        Refuses(queueKit => queueKit.AddHandler<Order, Cook>("ordres"), "takes from queue 'ordres', which the broker does not have. Add it with AddQueue(\"ordres\")");
+
+    [Test]
+    public Task AHandlerWithoutRegistration() =>
+        Refuses(queueKit =>
+        {
+            queueKit.AddQueue("orders").AddHandler<Order, Cook>("orders");
+            queueKit.Services.RemoveAll<Cook>();
+        }, "Cook of queue 'orders' is not registered as a service");
+
+    [Test]
+    public Task AHandlerWhoseConstructorCannotBeServed() =>
+        Refuses(queueKit => queueKit.AddQueue("orders").AddHandler<Order, Needy>("orders"), "Needy of queue 'orders' cannot be made: nothing is registered for System.Uri (parameter 'oven')");
+
+    [Test]
+    public Task ATypeWithoutFormat() =>
+        Refuses(queueKit => queueKit.AddQueue("orders").MapQueue<Unknown>("orders", (_, _, _) => default(ValueTask)), "There is no JSON metadata for QueueKit.Hosting.Tests.Unknown");
+
+    [Test]
+    public Task ABatchHandlerBesideAnother() =>
+        Refuses(queueKit => queueKit.AddQueue("orders").AddBatchHandler<Order, Kitchen>("orders").MapQueue<Parcel>("orders", (_, _, _) => default(ValueTask)),
+            "A batch handler must be the only one of its queue");
+
+    [Test]
+    public Task AMissingPipeline() =>
+        Refuses(queueKit => queueKit.AddQueue("orders").AddHandler<Order, Cook>("orders", options => options.ResiliencePipeline = "oven"),
+            "there is no resilience pipeline 'oven'. Add it with services.AddResiliencePipeline(\"oven\"");
+
+    [Test]
+    public Task OptionsOutOfTheirRangeAllAtOnce() =>
+        Refuses(queueKit => queueKit
+                .AddQueue("orders", options => options.MaxMessages = 0)
+                .AddHandler<Order, Cook>("orders", options =>
+                {
+                    options.Concurrency = 0;
+                    options.Outage.AfterFailures = 1;
+                }),
+            "Queue 'orders': MaxMessages is 0; it must be at least 1",
+            "Handlers of queue 'orders': Concurrency is 0; it must lie between 1 and 10,000",
+            "Outage.AfterFailures is 1; it must be at least 2");
+
+    [TestCase("QK:Queues:orders:MaxMessages", "many", "QK:Queues:orders:MaxMessages is 'many'; it must be a whole number, at least 1")]
+    [TestCase("QK:Queues:orders:MaxMessages", "-1", "Queue 'orders': MaxMessages is -1; it must be at least 1")]
+    [TestCase("QK:Queues:orders:Overflow", "Explode", "QK:Queues:orders:Overflow is 'Explode'; it must be one of Backpressure, Reject, DropNewest, DropOldest, Buffer")]
+    [TestCase("QK:Queues:orders:LeaseDuration", "soon", "QK:Queues:orders:LeaseDuration is 'soon'; it must be a time such as 00:00:30, 1 ms to 49 days")]
+    [TestCase("QK:Queues:orders:MaxMesages", "5", "QK:Queues:orders:MaxMesages: there is no such option")]
+    [TestCase("QK:Queues:orders:RetryDelay", "often", "QK:Queues:orders:RetryDelay is 'often'")]
+    [TestCase("QK:Queues:orders:RetryDelay:Jitter", "7", "QK:Queues:orders:RetryDelay: The jitter is a share between 0 and 1")]
+    [TestCase("QK:DrainTimeout", "x", "QK:DrainTimeout is 'x'")]
+    [TestCase("QK:Stores", "x", "QK:Stores: there is no such option. There are DrainTimeout, Handlers, MaxMessageBytes, Queues")]
+    [TestCase("QK:Handlers:orders:Concurrency", "x", "QK:Handlers:orders:Concurrency is 'x'; it must be a whole number, 1 to 10,000")]
+    [TestCase("QK:Handlers:ordres:Concurrency", "2", "QK:Handlers:ordres: queue 'ordres' has no handler")]
+    [TestCase("QK:Handlers:orders:Outage:FirstPause", "x", "QK:Handlers:orders:Outage:FirstPause is 'x'")]
+    public Task ConfigurationThatCannotBeRead(string key, string value, string complaint) =>
+        Refuses(queueKit => queueKit.AddQueue("orders").AddHandler<Order, Cook>("orders").Bind(Configuration((key, value)).GetSection("QK")), complaint);
+
+    [Test]
+    public async Task ConfigurationThatCanBeReadHolds()
+    {
+        IHost host = await Start(queueKit => queueKit.AddQueue("orders").AddHandler<Order, Cook>("orders").Bind(Configuration(
+            ("QK:MaxMessageBytes", "1000"),
+            ("QK:Queues:orders:MaxMessages", "none"), ("QK:Queues:orders:Overflow", "reject"), ("QK:Queues:orders:RetryDelay:First", "00:00:02"),
+            ("QK:Queues:orders:DeadLetterOn", "Rejected, Overflow"), ("QK:Queues:parcels:RetryDelay", "00:00:05"),
+            ("QK:Queues:log:RetryDelay:Kind", "List"), ("QK:Queues:log:RetryDelay:Steps:0", "00:00:01"), ("QK:Queues:log:RetryDelay:Steps:1", "00:01:00"),
+            ("QK:Handlers:orders:Concurrency", "3")).GetSection("QK")));
+
+        QueueOptions orders = Queue(host).Options;
+        Assert.That((orders.MaxMessages, orders.Overflow, orders.RetryDelay, orders.DeadLetterOn),
+            Is.EqualTo(((long?)null, OverflowPolicy.Reject, RetryDelay.Exponential(2 * Second), DeadLetterReasons.Rejected | DeadLetterReasons.Overflow)));
+        Assert.That(Queue(host, "parcels").Options.RetryDelay, Is.EqualTo(RetryDelay.Constant(5 * Second)));
+        Assert.That(Queue(host, "log").Options.RetryDelay, Is.EqualTo(RetryDelay.List(Second, Minute)));
+        Assert.That(() => Queue(host).SendAsync(new Message(new byte[1_001])), Throws.TypeOf<MessageTooLargeException>());
+        await Until(() => Queue(host).GetSnapshot().WaitingReceivers == 3);
+    }
+
+    private static IConfiguration Configuration(params (string Key, string? Value)[] values) =>
+        new ConfigurationBuilder().AddInMemoryCollection(values.ToDictionary(pair => pair.Key, pair => pair.Value)).Build();
+
+    private async Task Refuses(Action<QueueKitBuilder> configure, params string[] complaints)
+    {
+        IHost host = Build(configure);
+
+        string message = "";
+        try
+        {
+            await Soon(host.StartAsync());
+        }
+        catch (QueueKitConfigurationException error)
+        {
+            message = error.Message;
+        }
+
+        foreach (string complaint in complaints)
+            Assert.That(message, Does.Contain(complaint));
+        Assert.That(host.Services.GetRequiredService<HostedBroker>().IsOpen, Is.False, "no store is opened");
+    }
+
+    private sealed class Cook : IMessageHandler<Order>
+    {
+        public ValueTask<Settlement> HandleAsync(Order message, MessageContext context, CancellationToken ct) => new(Settlement.Ack);
+    }
+
+    private sealed class Needy(Uri oven) : IMessageHandler<Order>
+    {
+        public ValueTask<Settlement> HandleAsync(Order message, MessageContext context, CancellationToken ct) => new(Settlement.Reject(oven.ToString()));
+    }
+
+    private sealed class Kitchen : IBatchHandler<Order>
+    {
+        public ValueTask HandleAsync(MessageBatch<Order> batch, CancellationToken ct) => default;
+    }
+}
