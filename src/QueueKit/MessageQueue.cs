@@ -126,7 +126,8 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
     }
 
     /// <summary>Removes every message that is ready or delayed; what is in flight or on its way into the store stays. Returns how many, once that is committed.</summary>
-    /// <exception cref="StoreException">The store refused (the messages are back) or failed.</exception>
+    /// <remarks>Of a durable queue with many messages it takes several commits, the oldest first: a process that ends on the way has removed some.</remarks>
+    /// <exception cref="StoreException">The store refused (what was not removed by then is back) or failed.</exception>
     public ValueTask<long> PurgeAsync(CancellationToken ct = default) => Conductor.Upkeep.PurgeAsync(ct);
 
     /// <summary>Stops the flow in one direction or both until <see cref="Resume"/>; pausing twice is the same as once. Not remembered over a restart.</summary>

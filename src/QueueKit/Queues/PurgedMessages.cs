@@ -4,6 +4,7 @@ namespace QueueKit.Queues;
 internal sealed class PurgedMessages
 {
     private readonly QueueCore _core;
+    private int _goneOfLoaded;
 
     /// <summary>Takes everything ready and delayed out; it is leaving.</summary>
     public PurgedMessages(QueueCore core)
@@ -35,29 +36,45 @@ internal sealed class PurgedMessages
 
     public long Count { get; }
 
-    /// <summary>They are gone.</summary>
-    public void Purged()
+    /// <summary>So many more of those that were loaded are gone.</summary>
+    public void PurgedLoaded(int count)
     {
-        foreach (WaitingMessage waiting in Loaded)
+        foreach (WaitingMessage waiting in Loaded.Slice(_goneOfLoaded, count))
             _core.Left(waiting.Message.Size);
-        foreach (PagedRange range in Ranges)
-        {
-            _core.Books.Leaving.Remove(range.Paged.Bytes, range.Paged.Messages);
-            _core.Gate.GiveBack(range.Paged.Messages, range.Paged.Bytes);
-        }
-        _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: false);
-        _core.Pages?.EndDeletion(isDeleted: true, _core.Dispatcher.Slots);
-        _core.Counts.Purged += Count;
+        _goneOfLoaded += count;
+        _core.Counts.Purged += count;
     }
 
-    /// <summary>The store refused: all wait on, as if nothing had been.</summary>
+    /// <summary>The beginning of a range is gone, or all of it.</summary>
+    public void PurgedOf(int index, PagedRange slice)
+    {
+        PagedRange range = Ranges[index];
+        Tally rest = range.Paged;
+        rest.Remove(slice.Paged.Bytes, slice.Paged.Messages);
+        Ranges[index] = range with { First = slice.Last + 1, Paged = rest };
+        _core.Books.Leaving.Remove(slice.Paged.Bytes, slice.Paged.Messages);
+        _core.Gate.GiveBack(slice.Paged.Messages, slice.Paged.Bytes);
+        _core.Counts.Purged += slice.Paged.Messages;
+    }
+
+    /// <summary>What has remained is gone too.</summary>
+    public void Purged()
+    {
+        PurgedLoaded(Loaded.Count - _goneOfLoaded);
+        for (int i = 0; i < Ranges.Count; i++)
+            PurgedOf(i, Ranges[i]);
+        _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: false);
+        _core.Pages?.EndDeletion(isDeleted: true, _core.Dispatcher.Slots);
+    }
+
+    /// <summary>The store refused: what has remained waits on, as if nothing had been.</summary>
     public void NotPurged(in Moment moment, ref Aftermath aftermath)
     {
         foreach (PagedRange range in Ranges)
             _core.Books.Leaving.Remove(range.Paged.Bytes, range.Paged.Messages);
         _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: true);
         _core.Pages?.EndDeletion(isDeleted: false, _core.Dispatcher.Slots);
-        foreach (WaitingMessage waiting in Loaded)
+        foreach (WaitingMessage waiting in Loaded.Skip(_goneOfLoaded))
         {
             _core.Books.Leaving.Remove(waiting.Message.Size);
             if (waiting.DueTicks != 0)

@@ -11,6 +11,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
     private const int PageRecords = 1024;
     private const long PageBytes = 8 * 1024 * 1024;
 
+    private readonly QueueRemoval _removal = new(broker);
     private uint _lastId;
 
     /// <summary>What <see cref="Durability.Default"/> comes to, and whether the broker can keep the promise.</summary>
@@ -66,28 +67,38 @@ internal sealed class QueueCatalog(BrokerContext broker)
         });
     }
 
-    /// <summary>Deletes a queue, which is closed, and its messages; if the store refuses, it is open again when this fails.</summary>
+    /// <summary>Deletes a queue, which is closed, and its messages; if the store refuses, it is open again when this fails. What a large one leaves in the store is removed afterwards.</summary>
     /// <param name="queue">The queue.</param>
     /// <param name="committed">Called, on the pipeline's thread, when it is gone.</param>
-    public Task DeleteAsync(QueueConductor queue, Action committed) => Write(
-        batch =>
-        {
-            queue.Commits.IsGone = true;
-            batch.Delete(QueueRecord.KeyOf(queue.Id));
-            batch.LaneChanges.Delete(queue.Id);
-            foreach (StoreKind kind in (ReadOnlySpan<StoreKind>)[StoreKind.Message, StoreKind.Parked, StoreKind.Attempts])
-                batch.DeleteRange(StoreKey.First(kind, queue.Id), StoreKey.After(kind, queue.Id));
-        },
-        notCommitted: error =>
-        {
-            queue.Commits.IsGone = false;
-            queue.Upkeep.EndDeletion(error);
-        },
-        committed: () =>
-        {
-            committed();
-            queue.Upkeep.EndDeletion(null);
-        });
+    public Task DeleteAsync(QueueConductor queue, Action committed)
+    {
+        bool isLarge = queue.Upkeep.Snapshot().Messages > QueueRemoval.SliceRecords;
+        return Write(
+            batch =>
+            {
+                queue.Commits.IsGone = true;
+                batch.LaneChanges.Delete(queue.Id);
+                if (isLarge)
+                {
+                    batch.Put(QueueRecord.KeyOf(queue.Id), QueueRecord.EncodeDeleted(queue.Id, queue.Name));
+                    return;
+                }
+                batch.Delete(QueueRecord.KeyOf(queue.Id));
+                QueueRemoval.WriteAll(batch, queue.Id);
+            },
+            notCommitted: error =>
+            {
+                queue.Commits.IsGone = false;
+                queue.Upkeep.EndDeletion(error);
+            },
+            committed: () =>
+            {
+                committed();
+                queue.Upkeep.EndDeletion(null);
+                if (isLarge)
+                    _removal.Begin(queue.Id);
+            });
+    }
 
     /// <summary>Reads what the store holds and starts the pipeline.</summary>
     public async IAsyncEnumerable<QueueConductor> RecoverAsync(IMessageStore store, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
@@ -116,7 +127,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
         var queues = new List<StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))
             queues.Add(record);
-        foreach (StoreRecord record in queues)
+        foreach (StoreRecord record in queues.Where(static record => !QueueRecord.IsDeleted(record)))
         {
             (string name, QueueOptions options) = QueueRecord.Decode(record);
             var queue = new QueueConductor(broker, name, record.Key.Queue, options);
@@ -124,6 +135,8 @@ internal sealed class QueueCatalog(BrokerContext broker)
             yield return queue;
         }
         await recovery.ConcludeAsync().ConfigureAwait(false);
+        foreach (StoreRecord record in queues.Where(QueueRecord.IsDeleted))
+            _removal.Begin(record.Key.Queue);
     }
 
     // The messages of the lanes are counted and not read: they come when it is their turn.

@@ -1,5 +1,4 @@
 using QueueKit.Scheduling;
-using QueueKit.Stores;
 
 namespace QueueKit.Queues;
 
@@ -89,13 +88,13 @@ internal sealed class QueueUpkeep(QueueConductor queue)
         return result[0];
     }
 
-    /// <summary>Removes what is ready and delayed.</summary>
+    /// <inheritdoc cref="Purge"/>
     public async ValueTask<long> PurgeAsync(CancellationToken ct)
     {
         ct.ThrowIfCancellationRequested();
         var purge = new Purge(queue);
         queue.Step(purge, static (core, purge, in moment, ref aftermath) => purge.Begin(core));
-        await purge.Committed.CountedOn(queue.Broker.Scheduler);
+        await purge.RunAsync().CountedOn(queue.Broker.Scheduler);
         return purge.Count;
     }
 
@@ -173,63 +172,5 @@ internal sealed class QueueUpkeep(QueueConductor queue)
             }
             send = next;
         }
-    }
-
-    private sealed class Purge(QueueConductor queue)
-    {
-        private PurgedMessages? _taken;
-
-        public long Count => _taken!.Count;
-
-        public Task Committed { get; private set; } = Task.CompletedTask;
-
-        // Under the lock: the pipeline takes the work in, and neither blocks nor calls back.
-        public void Begin(QueueCore core)
-        {
-            // In the same hold: a queue that is closed in between would be emptied, and its store asked in vain.
-            if (queue.Unavailability is { } reason)
-            {
-                Committed = Task.FromException(QueueErrors.Again(reason));
-                return;
-            }
-            _taken = new PurgedMessages(core);
-            if (queue.IsDurable)
-                Committed = new AwaitedWork(queue.FlushLevel, Write, Done, NotDone).EnqueueTo(queue.Broker);
-            else
-                _taken.Purged();
-        }
-
-        private void Write(StoreBatch batch)
-        {
-            if (queue.Commits.IsGone)
-                return;
-            foreach (WaitingMessage waiting in _taken!.Loaded)
-                StoredMessage.WriteRemoval(batch, queue.Id, waiting.Message);
-            foreach (PagedRange range in _taken!.Ranges)
-                StoredMessage.WriteRemoval(batch, queue.Id, range);
-            foreach (long sequence in _taken.FailedUnread)
-                batch.Delete(AttemptsRecord.KeyOf(queue.Id, sequence));
-        }
-
-        private void Done() => queue.Step(new PurgeStep(_taken!, done: true));
-
-        // After a failure nobody knows what is stored, and the queue delivers nothing any more.
-        private void NotDone(StoreException reason)
-        {
-            if (reason.Fault == StoreFault.Refused)
-                queue.Step(new PurgeStep(_taken!, done: false));
-        }
-    }
-}
-
-/// <summary>The removal of waiting messages is committed, or not.</summary>
-internal sealed class PurgeStep(PurgedMessages purged, bool done) : ITransferStep
-{
-    public void Take(QueueCore core, in Moment moment, ref Aftermath aftermath)
-    {
-        if (done)
-            purged.Purged();
-        else
-            purged.NotPurged(moment, ref aftermath);
     }
 }

@@ -16,6 +16,9 @@ internal sealed record QueueRecord
 
     public int Format { get; init; } = 1;
     public required string Name { get; init; }
+    // Whether the queue is deleted, and only what it has left in the store is still to be removed.
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Deleted { get; init; }
     public Durability Durability { get; init; }
     public OverflowPolicy Overflow { get; init; }
     public long? MaxMessages { get; init; }
@@ -37,6 +40,24 @@ internal sealed record QueueRecord
     public static StoreKey KeyOf(uint queue) => new(StoreKind.Queue, queue, 0, 0, 0, 0);
 
     public static byte[] Encode(uint queue, string name, QueueOptions options) => Seal(Serialize(name, options), KeyOf(queue));
+
+    /// <summary>Says that a queue is deleted: its record is the last thing of it that goes.</summary>
+    public static byte[] EncodeDeleted(uint queue, string name) =>
+        Seal(JsonSerializer.SerializeToUtf8Bytes(new QueueRecord { Name = name, Deleted = true }, QueueRecordJson.Default.QueueRecord), KeyOf(queue));
+
+    /// <summary>Whether a record says that its queue is deleted. One that cannot be read does not.</summary>
+    public static bool IsDeleted(StoreRecord record)
+    {
+        try
+        {
+            return IsRight(record) && JsonSerializer.Deserialize(record.Head.Span, QueueRecordJson.Default.QueueRecord) is { Deleted: true };
+        }
+        catch (JsonException)
+        {
+            // Whoever reads it says what is wrong with it.
+            return false;
+        }
+    }
 
     /// <summary>Adds the checksum to a JSON object as its last field.</summary>
     public static byte[] Seal(ReadOnlySpan<byte> json, in StoreKey key)

@@ -192,6 +192,13 @@ public sealed class StoreRebuild
         var unnamed = new List<(uint Id, string? OldName, QueueOptions Options)>();
         foreach ((uint id, StoreRecord record) in _queues)
         {
+            if (QueueRecord.IsDeleted(record))
+            {
+                // What it has left goes when the store is opened.
+                _found.Delete(id);
+                Insert(record);
+                continue;
+            }
             (string name, QueueOptions options) = QueueRecord.Decode(record);
             if (taken.Add(name))
             {
@@ -217,7 +224,7 @@ public sealed class StoreRebuild
         foreach (StoreKey key in _lost.Where(key => key.Kind == StoreKind.Queue && !names.ContainsKey(key.Queue)))
             findings.QueueLost(key.Queue);
         // Of queues of which there is nothing else.
-        foreach (uint id in _withAttempts.Where(id => !names.ContainsKey(id)))
+        foreach (uint id in _withAttempts.Where(id => !names.ContainsKey(id) && !_queues.ContainsKey(id)))
             _batch.DeleteRange(StoreKey.First(StoreKind.Attempts, id), StoreKey.After(StoreKind.Attempts, id));
         Queues = names.Count;
         _lastQueueId = Math.Max(_lastQueueId, names.Keys.DefaultIfEmpty().Max());

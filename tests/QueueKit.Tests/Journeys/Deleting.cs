@@ -260,6 +260,127 @@ public class Deleting(Durability durability) : Journey(durability)
         Assert.That(async () => await Soon(sending), Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.OutcomeUnknown)).True);
     }
 
+    [Test]
+    public async Task ALargeQueueGoesAtOnceAndWhatItHasLeftInTheStoreGoesInSlices()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await DeclareLarge(5_000);
+        var ranges = new List<StoreOperation>();
+        Store.RefuseCommits(int.MaxValue, batch =>
+        {
+            ranges.AddRange(batch.Operations.ToArray().Where(operation => operation is { Kind: StoreOperationKind.DeleteRange, Key.Kind: StoreKind.Message }));
+            return false;
+        });
+
+        Assert.That(await Soon(Broker.DeleteQueueAsync("orders")));
+        Assert.That(Broker.TryGetQueue("orders", out _), Is.False);
+        queue = await Declare();
+        await Send(queue, "new");
+        await Idle(queue);
+
+        Assert.That(ranges, Has.Count.GreaterThanOrEqualTo(5));
+        Assert.That(await Drain(await Reopen()), Is.EqualTo(["new"]));
+        await Soon(Broker.DisposeAsync());
+        Assert.That(await QueuesInTheStore(), Is.EqualTo(new[] { 2u }));
+    }
+
+    [Test]
+    public async Task ADeletionThatIsCutShortIsFinishedAfterTheNextOpening()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await DeclareLarge(5_000);
+        int slices = 0;
+        Store.RefuseCommits(int.MaxValue, batch => batch.Operations.ToArray().Any(operation => operation.Kind == StoreOperationKind.DeleteRange && operation.Key.Kind == StoreKind.Message) && ++slices > 2);
+        Assert.That(await Soon(Broker.DeleteQueueAsync("orders")));
+        await Idle(queue);
+        Store.Crash();
+        Assert.That(await QueuesInTheStore(), Is.EqualTo(new[] { 1u }));
+        Store.RefuseCommits(0);
+
+        Broker = await Open();
+
+        Assert.That(Broker.Queues, Is.Empty);
+        queue = await Declare();
+        await Send(queue, "new");
+        await Idle(queue);
+        await Soon(Broker.DisposeAsync());
+        Assert.That(await QueuesInTheStore(), Is.EqualTo(new[] { 2u }));
+    }
+
+    [Test]
+    public async Task ALargeQueueWhoseDeletionTheStoreRefusesIsThereAgain()
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await DeclareLarge(1_500);
+        Store.RefuseCommits();
+
+        Assert.That(async () => await Soon(Broker.DeleteQueueAsync("orders")), Throws.InstanceOf<StoreException>());
+
+        Assert.That((await ReceiveWhatIsThere(queue)).Length, Is.EqualTo(1_500));
+        Assert.That((await CrashAndReopen()).GetSnapshot().Messages, Is.EqualTo(1_500));
+    }
+
+    [Test]
+    public async Task ALargePurgeGoesInSlices([Values] bool loaded)
+    {
+        MessageQueue queue = await DeclareLarge(5_000);
+        if (IsDurable && !loaded)
+            queue = await Reopen();
+        int slices = 0;
+        Store.RefuseCommits(int.MaxValue, batch =>
+        {
+            slices += batch.Operations.ToArray().Any(operation => operation is { Kind: StoreOperationKind.Delete or StoreOperationKind.DeleteRange, Key.Kind: StoreKind.Message }) ? 1 : 0;
+            return false;
+        });
+
+        Assert.That(await Soon(queue.PurgeAsync()), Is.EqualTo(5_000));
+
+        Assert.That(slices, IsDurable ? Is.EqualTo(5) : Is.Zero);
+        Assert.That(queue.GetSnapshot().Counts.Purged, Is.EqualTo(5_000));
+        await Send(queue, "new");
+        Assert.That(await Drain(IsDurable ? await Reopen() : queue), Is.EqualTo(["new"]));
+    }
+
+    [Test]
+    public async Task ALargePurgeThatTheStoreRefusesHalfwayHasPurgedTheOldest([Values] bool loaded)
+    {
+        if (!IsDurable)
+            Assert.Ignore("About the store.");
+        MessageQueue queue = await DeclareLarge(5_000);
+        if (!loaded)
+            queue = await Reopen();
+        int slices = 0;
+        Store.RefuseCommits(int.MaxValue, batch => batch.Operations.ToArray().Any(operation => operation is { Kind: StoreOperationKind.Delete or StoreOperationKind.DeleteRange, Key.Kind: StoreKind.Message }) && ++slices > 2);
+
+        Assert.That(async () => await Soon(queue.PurgeAsync()), Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.Fault)).EqualTo(StoreFault.Refused));
+
+        Assert.That(queue.GetSnapshot().Counts.Purged, Is.EqualTo(2_048));
+        Store.RefuseCommits(0);
+        string[] rest = [.. Enumerable.Range(2_048, 5_000 - 2_048).Select(i => $"{i}")];
+        Assert.That((await ReceiveWhatIsThere(queue)).Select(Text), Is.EqualTo(rest));
+        queue = await Reopen();
+        Assert.That((await ReceiveWhatIsThere(queue)).Select(Text), Is.EqualTo(rest));
+    }
+
+    private async Task<MessageQueue> DeclareLarge(int messages)
+    {
+        MessageQueue queue = await Declare(new QueueOptions { MaxMessages = null });
+        await Soon(queue.SendBatchAsync(Enumerable.Range(0, messages).Select(i => Text($"{i}")).ToArray()));
+        return queue;
+    }
+
+    // Of which there is anything at all.
+    private async Task<uint[]> QueuesInTheStore()
+    {
+        await using IMessageStore store = await ((IMessageStoreProvider)Store).OpenAsync();
+        var page = new StorePage();
+        store.Read(StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Message), int.MaxValue, long.MaxValue, page);
+        return [.. page.Records.Where(record => record.Key.Kind != StoreKind.Delta).Select(record => record.Key.Queue).Distinct()];
+    }
+
     private static bool DeletesAQueue(StoreBatch batch) => batch.Operations.ToArray().Any(operation => operation is { Kind: StoreOperationKind.Delete, Key.Kind: StoreKind.Queue });
 
     private static readonly QueueOptions s_keepsTheOldest = new() { Overflow = OverflowPolicy.DropOldest, DeadLetterOn = DeadLetterReasons.Overflow };

@@ -65,6 +65,19 @@ public sealed class StoreRebuildTests : IDisposable
     }
 
     [Test]
+    public async Task WhatADeletedQueueHasLeftIsNotBack()
+    {
+        List<StoreRecord> records = await Store(async broker => await (await broker.DeclareQueueAsync("orders")).SendAsync(Text("a")));
+        records[records.FindIndex(record => record.Key.Kind == StoreKind.Queue)] = new StoreRecord(QueueRecord.KeyOf(1), QueueRecord.EncodeDeleted(1, "orders"), default);
+
+        (InMemoryMessageStore store, _) = Rebuild(records, []);
+
+        await using MessageBroker broker = await Open(store);
+        Assert.That(broker.Queues, Is.Empty);
+        Assert.That(await Drain(await broker.DeclareQueueAsync("orders")), Is.Empty);
+    }
+
+    [Test]
     public async Task OfTwoQueuesOfOneNameOneGetsAnother()
     {
         List<StoreRecord> records = await Store(async broker => await (await broker.DeclareQueueAsync("orders")).SendAsync(Text("a")));
