@@ -4,7 +4,9 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 using QueueKit.Hosting.Consuming;
+using QueueKit.Hosting.Recurring;
 using QueueKit.Hosting.Registration;
+using QueueKit.Hosting.Replies;
 
 namespace QueueKit.Hosting;
 
@@ -16,6 +18,7 @@ public sealed class HostedBroker : IAsyncDisposable
     private readonly HostingLog _log;
     private volatile MessageBroker? _broker;
     private volatile IReadOnlyList<HostedConsumer> _consumers = [];
+    private IReadOnlyList<RecurringSender> _recurring = [];
     private TimeSpan _drainTimeout;
     private TimeProvider _time = TimeProvider.System;
 
@@ -24,6 +27,7 @@ public sealed class HostedBroker : IAsyncDisposable
         _registration = registration;
         _services = services;
         _log = new HostingLog(services.GetService<ILoggerFactory>()?.CreateLogger("QueueKit.Hosting") ?? NullLogger.Instance);
+        Replies = new ReplyDesk(this, _log);
     }
 
     /// <summary>The broker's name; empty for the one without.</summary>
@@ -47,6 +51,12 @@ public sealed class HostedBroker : IAsyncDisposable
         await CloseAsync(CancellationToken.None).ConfigureAwait(false);
     }
 
+    internal IReadOnlyList<RecurringSender> Recurring => _recurring;
+
+    internal ReplyDesk Replies { get; }
+
+    internal TimeProvider Time => _time;
+
     internal MessageFormats Formats => _registration.Formats;
 
     internal IServiceScopeFactory Scopes => _services.GetRequiredService<IServiceScopeFactory>();
@@ -62,6 +72,16 @@ public sealed class HostedBroker : IAsyncDisposable
         {
             if (Read<HandlerOptions>(_registration.Key(queue), problems) is { ResiliencePipeline: { } pipeline } && StartChecks.FindPipeline(pipeline, _services) is null)
                 problems.Add($"Handlers of queue '{queue}': there is no resilience pipeline '{pipeline}'. Add it with services.AddResiliencePipeline(\"{pipeline}\", …) from Polly.Extensions.");
+        }
+        var schedules = new List<CronSchedule>();
+        foreach (RecurringRegistration recurring in _registration.Recurring.DistinctBy(static recurring => recurring.Name))
+        {
+            if (Read<RecurringOptions>(_registration.Key(recurring.Name), problems) is not { } recurringOptions)
+                continue;
+            if (CronSchedule.TryCreate(recurringOptions, out string? problem) is { } schedule)
+                schedules.Add(schedule);
+            else
+                problems.Add($"Recurring message '{recurring.Name}': {problem}");
         }
         if (problems.Count > 0)
             throw new QueueKitConfigurationException(string.Join(Environment.NewLine, problems.Distinct()));
@@ -79,10 +99,11 @@ public sealed class HostedBroker : IAsyncDisposable
             await broker.DisposeAsync().ConfigureAwait(false);
             throw;
         }
+        _recurring = [.. _registration.Recurring.Zip(schedules, (recurring, schedule) => new RecurringSender(recurring, schedule, this, _time, _log))];
         _broker = broker;
     }
 
-    internal void StartConsumers()
+    internal async Task StartConsumersAsync(CancellationToken ct)
     {
         MessageBroker broker = Broker;
         var consumers = new List<HostedConsumer>();
@@ -101,6 +122,8 @@ public sealed class HostedBroker : IAsyncDisposable
         _consumers = consumers;
         foreach (HostedConsumer consumer in consumers)
             consumer.Start();
+        foreach (RecurringSender sender in _recurring)
+            await sender.StartAsync(ct).ConfigureAwait(false);
         _log.Started(consumers.Count, _registration.ToString());
     }
 
@@ -111,13 +134,15 @@ public sealed class HostedBroker : IAsyncDisposable
             consumer.BeginStop();
         using var timeout = new CancellationTokenSource(_drainTimeout, _time);
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(ct, timeout.Token);
-        await Task.WhenAll(_consumers.Select(consumer => consumer.StopAsync(deadline.Token))).ConfigureAwait(false);
+        await Task.WhenAll([.. _consumers.Select(consumer => consumer.StopAsync(deadline.Token)), .. _recurring.Select(sender => sender.StopAsync(deadline.Token).AsTask())]).ConfigureAwait(false);
     }
 
     internal async Task CloseAsync(CancellationToken ct)
     {
-        if (_broker is { } broker)
-            await broker.CloseAsync(ct).ConfigureAwait(false);
+        if (_broker is not { } broker)
+            return;
+        await broker.CloseAsync(ct).ConfigureAwait(false);
+        Replies.Close();
     }
 
     // What the options' own validation finds joins the other problems.

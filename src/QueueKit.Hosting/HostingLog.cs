@@ -34,6 +34,15 @@ internal sealed partial class HostingLog(ILogger logger)
     [LoggerMessage(112, LogLevel.Warning, "What became of message {Sequence} of queue '{Queue}' came too late ({Result}): it is handled again, or was settled before")]
     public partial void SettledTooLate(string queue, long sequence, SettleResult result);
 
+    [LoggerMessage(130, LogLevel.Warning, "Recurring message '{Name}' missed ticks from {Tick} on; sent for {Sent} (null: for none of them), as its policy says")]
+    public partial void TicksMissed(string name, DateTimeOffset tick, DateTimeOffset? sent);
+
+    [LoggerMessage(131, LogLevel.Information, "Recurring message '{Name}' has no more ticks")]
+    public partial void NoMoreTicks(string name);
+
+    [LoggerMessage(140, LogLevel.Warning, "A reply to request '{CorrelationId}' of {Broker} came when nobody waited for it any more; it is left out")]
+    public partial void ReplyTooLate(string? correlationId, string broker);
+
     [LoggerMessage(120, LogLevel.Warning, "Queue '{Queue}' is taken to suffer from an outage and pauses for {Pause}; no message is charged")]
     public partial void OutageBegan(string queue, TimeSpan pause, Exception error);
 

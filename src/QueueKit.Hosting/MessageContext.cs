@@ -60,6 +60,20 @@ public sealed class MessageContext
     /// <exception cref="InvalidOperationException">The broker has no format for <typeparamref name="T"/>.</exception>
     public void Send<T>(string queue, T value, SendOptions? options = null) => Send(queue, _broker.Formats.Get<T>().Write(value, options));
 
+    /// <summary>Whether somebody waits for a reply: see <see cref="IQueueRequester{T}"/>.</summary>
+    public bool WantsReply => Message.ReplyTo is not null;
+
+    /// <summary>Replies when the message is acked, in the same commit. Where nobody waits any more, because the process has been started anew since, the reply is left out and logged.</summary>
+    /// <exception cref="InvalidOperationException">The message asks for no reply, or the broker has no format for <typeparamref name="T"/>.</exception>
+    /// <exception cref="QueueNotFoundException">The queue that should get the reply is gone.</exception>
+    public void Reply<T>(T value)
+    {
+        string queue = Message.ReplyTo ?? throw new InvalidOperationException($"Message {Sequence} of queue '{QueueName}' asks for no reply; see WantsReply.");
+        Message reply = _broker.Formats.Get<T>().Write(value, new SendOptions { CorrelationId = Message.CorrelationId ?? Message.MessageId });
+        if (_broker.Replies.IsExpected(queue, reply))
+            Send(queue, reply);
+    }
+
     // Before another attempt inside the same delivery: what the last one wanted to send is forgotten.
     internal void Reset() => _sends?.Clear();
 

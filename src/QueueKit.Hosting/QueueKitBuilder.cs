@@ -6,7 +6,9 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Options;
 using QueueKit.Hosting.Consuming;
+using QueueKit.Hosting.Recurring;
 using QueueKit.Hosting.Registration;
+using QueueKit.Hosting.Replies;
 
 namespace QueueKit.Hosting;
 
@@ -36,7 +38,7 @@ public sealed class QueueKitBuilder
         return this;
     }
 
-    /// <summary>Reads options from a configuration section: <c>MaxMessageBytes</c>, <c>DrainTimeout</c>, <c>Queues:NAME:…</c> and <c>Handlers:NAME:…</c>, by the names of the options. Queues that stand only there are added.</summary>
+    /// <summary>Reads options from a configuration section: <c>MaxMessageBytes</c>, <c>DrainTimeout</c>, <c>Queues:NAME:…</c>, <c>Handlers:NAME:…</c> and <c>Recurring:NAME:…</c>, by the names of the options. Queues that stand only there are added.</summary>
     /// <remarks>Applied in the order of the calls. What cannot be read, and what no option is called, is an error when the host starts.</remarks>
     public QueueKitBuilder Bind(IConfiguration section)
     {
@@ -67,7 +69,7 @@ public sealed class QueueKitBuilder
         return this;
     }
 
-    /// <summary>Adds a queue of <typeparamref name="T"/>s: one injects <see cref="IQueueSender{T}"/> and <see cref="IQueueReceiver{T}"/> by the queue's key or, if it is the only queue of <typeparamref name="T"/>s, without.</summary>
+    /// <summary>Adds a queue of <typeparamref name="T"/>s: one injects <see cref="IQueueSender{T}"/>, <see cref="IQueueReceiver{T}"/> and <see cref="IQueueRequester{T}"/> by the queue's key or, if it is the only queue of <typeparamref name="T"/>s, without.</summary>
     /// <inheritdoc cref="AddQueue(string, Action{QueueOptions})" path="/param"/>
     public QueueKitBuilder AddQueue<T>(string name, Action<QueueOptions>? configure = null)
     {
@@ -79,6 +81,7 @@ public sealed class QueueKitBuilder
             {
                 Services.AddSingleton(services => services.GetRequiredKeyedService<IQueueSender<T>>(Only<T>(queues)));
                 Services.AddSingleton(services => services.GetRequiredKeyedService<IQueueReceiver<T>>(Only<T>(queues)));
+                Services.AddSingleton(services => services.GetRequiredKeyedService<IQueueRequester<T>>(Only<T>(queues)));
             }
         }
         if (queues.Contains(name))
@@ -87,6 +90,7 @@ public sealed class QueueKitBuilder
         string key = _registration.Key(name);
         Services.AddKeyedSingleton(key, (services, _) => services.GetRequiredKeyedService<IMessageSender>(key).AsSender(_registration.Formats.Get<T>()));
         Services.AddKeyedSingleton(key, (services, _) => services.GetRequiredKeyedService<IMessageReceiver>(key).AsReceiver(_registration.Formats.Get<T>()));
+        Services.AddKeyedSingleton<IQueueRequester<T>>(key, (services, _) => new QueueRequester<T>(Broker(services), name));
         return this;
     }
 
@@ -154,6 +158,27 @@ public sealed class QueueKitBuilder
         ArgumentNullException.ThrowIfNull(handler);
         return Add(queue, configure, new HandlerRegistration(queue, typeof(TMessage), HandlerType: null, IsOwnRegistration: false, IsBatch: false, static formats => formats.Get<TMessage>().Type,
             broker => new DelegateInvoker<TMessage>(broker.Formats.Get<TMessage>(), broker.Scopes, handler)));
+    }
+
+    /// <summary>Sends a message to a queue at every tick of a cron schedule: one a tick, also over restarts, if the broker has a store.</summary>
+    /// <param name="name">Its name: the key of its options and of what the store remembers. Letters, digits and hyphens.</param>
+    /// <param name="cron">Five fields (minute, hour, day of month, month, day of week) or, with seconds before them, six.</param>
+    /// <param name="queue">The queue; it is added elsewhere.</param>
+    /// <param name="message">Makes the value that is sent for a tick.</param>
+    /// <param name="configure">Changes time zone and policy.</param>
+    public QueueKitBuilder AddRecurring<T>(string name, string cron, string queue, Func<DateTimeOffset, T> message, Action<RecurringOptions>? configure = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentException.ThrowIfNullOrWhiteSpace(queue);
+        ArgumentNullException.ThrowIfNull(cron);
+        ArgumentNullException.ThrowIfNull(message);
+        _registration.Recurring.Add(new RecurringRegistration(name, queue, static formats => formats.Get<T>(), (formats, tick, options) => formats.Get<T>().Write(message(tick), options)));
+        Services.Configure<RecurringOptions>(_registration.Key(name), options =>
+        {
+            options.Cron = cron;
+            configure?.Invoke(options);
+        });
+        return this;
     }
 
     internal void ConfigureHandlers(string queue, Action<HandlerOptions> configure)

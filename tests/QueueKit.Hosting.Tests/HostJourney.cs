@@ -68,7 +68,9 @@ public abstract class HostJourney
         return host;
     }
 
-    private protected static MessageQueue Queue(IHost host, string name = "orders") => host.Services.GetRequiredService<MessageBroker>().GetQueue(name);
+    private protected static MessageBroker Broker(IHost host) => host.Services.GetRequiredService<MessageBroker>();
+
+    private protected static MessageQueue Queue(IHost host, string name = "orders") => Broker(host).GetQueue(name);
 
     private protected static HostedConsumer Consumer(IHost host, string queue = "orders") =>
         host.Services.GetRequiredService<HostedBroker>().Consumers.Single(consumer => consumer.QueueName == queue);

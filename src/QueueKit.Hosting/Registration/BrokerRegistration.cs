@@ -1,3 +1,5 @@
+using QueueKit.Hosting.Recurring;
+
 namespace QueueKit.Hosting.Registration;
 
 /// <summary>What has been registered for one broker; filled while services are added, read when the host starts.</summary>
@@ -17,6 +19,11 @@ internal sealed class BrokerRegistration(string name)
 
     /// <summary>The queues of each type that has some.</summary>
     public Dictionary<Type, List<string>> QueuesByType { get; } = [];
+
+    public List<RecurringRegistration> Recurring { get; } = [];
+
+    /// <summary>The recurring messages that options were written for, with where.</summary>
+    public List<(string Name, string Where)> RecurringSections { get; } = [];
 
     /// <summary>The queues that handler options were written for, with where.</summary>
     public List<(string Queue, string Where)> HandlerSections { get; } = [];

@@ -7,11 +7,7 @@ internal sealed class BrokerService(HostedBroker broker) : IHostedLifecycleServi
 {
     public Task StartingAsync(CancellationToken cancellationToken) => broker.OpenAsync(cancellationToken);
 
-    public Task StartAsync(CancellationToken cancellationToken)
-    {
-        broker.StartConsumers();
-        return Task.CompletedTask;
-    }
+    public Task StartAsync(CancellationToken cancellationToken) => broker.StartConsumersAsync(cancellationToken);
 
     public Task StartedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 

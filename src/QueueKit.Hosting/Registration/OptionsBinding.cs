@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace QueueKit.Hosting.Registration;
 
@@ -17,6 +18,11 @@ internal static class OptionsBinding
             builder.Registration.HandlerSections.Add((handlers.Key, handlers.Path));
             builder.ConfigureHandlers(handlers.Key, options => ReadHandlers(handlers, options));
         }
+        foreach (IConfigurationSection recurring in section.GetSection("Recurring").GetChildren())
+        {
+            builder.Registration.RecurringSections.Add((recurring.Key, recurring.Path));
+            builder.Services.Configure<RecurringOptions>(builder.Registration.Key(recurring.Key), options => ReadRecurring(recurring, options));
+        }
     }
 
     public static void ForDeadLetters(QueueOptions options)
@@ -34,6 +40,7 @@ internal static class OptionsBinding
         // Read for each queue.
         .Inside("Queues", static _ => { })
         .Inside("Handlers", static _ => { })
+        .Inside("Recurring", static _ => { })
         .End();
 
     private static void ReadQueue(IConfigurationSection section, QueueOptions options) => new SectionReader(section)
@@ -64,6 +71,12 @@ internal static class OptionsBinding
             .Time(nameof(OutageOptions.FirstPause), value => options.Outage.FirstPause = value, "1 ms to 1 day")
             .Time(nameof(OutageOptions.LongestPause), value => options.Outage.LongestPause = value, "at least FirstPause, at most 1 day")
             .End())
+        .End();
+
+    private static void ReadRecurring(IConfigurationSection section, RecurringOptions options) => new SectionReader(section)
+        .Text(nameof(options.Cron), value => options.Cron = value)
+        .Text(nameof(options.TimeZone), value => options.TimeZone = value)
+        .OneOf<MissedTicks>(nameof(options.Missed), value => options.Missed = value)
         .End();
 
     // "None", a time, or { Kind, First, Max, Jitter } and { Kind, Steps }.

@@ -2,6 +2,7 @@ using System.Reflection;
 using Microsoft.Extensions.DependencyInjection;
 using Polly;
 using Polly.Registry;
+using QueueKit.Hosting.Recurring;
 
 namespace QueueKit.Hosting.Registration;
 
@@ -22,6 +23,22 @@ internal static class StartChecks
         {
             if (!registration.Handlers.Exists(handler => handler.Queue == queue))
                 yield return $"{where}: queue '{queue}' has no handler. Add one, or remove the section.";
+        }
+        foreach ((string name, string where) in registration.RecurringSections)
+        {
+            if (!registration.Recurring.Exists(recurring => recurring.Name == name))
+                yield return $"{where}: there is no recurring message '{name}'. Add it with AddRecurring, or remove the section.";
+        }
+        foreach (IGrouping<string, RecurringRegistration> recurring in registration.Recurring.GroupBy(static recurring => recurring.Name))
+        {
+            if (recurring.Count() > 1)
+                yield return $"There are {recurring.Count()} recurring messages '{recurring.Key}'. Give each a name of its own.";
+            if (!recurring.Key.All(static c => char.IsAsciiLetterOrDigit(c) || c == '-'))
+                yield return $"Recurring message '{recurring.Key}': the name may have letters, digits and hyphens only.";
+            if (!known.Contains(recurring.First().Queue))
+                yield return $"Recurring message '{recurring.Key}' goes to queue '{recurring.First().Queue}', which {registration} does not have. Add it with AddQueue(\"{recurring.First().Queue}\").";
+            if (Failure(() => recurring.First().EnsureFormat(registration.Formats)) is { } failure)
+                yield return $"Recurring message '{recurring.Key}': {failure}";
         }
         foreach (string problem in registration.Handlers.GroupBy(static handler => handler.Queue).SelectMany(group => Conflicts(registration, [.. group])))
             yield return problem;
@@ -63,19 +80,23 @@ internal static class StartChecks
         foreach (HandlerRegistration handler in handlers)
         {
             string? type = null;
-            string? problem = null;
-            try
-            {
-                type = handler.TypeName(registration.Formats);
-            }
-            catch (InvalidOperationException error)
-            {
-                problem = $"Queue '{queue}', {handler}: {error.Message}";
-            }
-            if (problem is not null)
-                yield return problem;
+            if (Failure(() => type = handler.TypeName(registration.Formats)) is { } failure)
+                yield return $"Queue '{queue}', {handler}: {failure}";
             else if (!byType.TryAdd(type!, handler))
                 yield return $"Queue '{queue}' has two handlers for messages of type '{type}': {byType[type!]}, and {handler}. One message goes to one handler; remove one, or give them queues of their own.";
+        }
+    }
+
+    private static string? Failure(Action action)
+    {
+        try
+        {
+            action();
+            return null;
+        }
+        catch (InvalidOperationException error)
+        {
+            return error.Message;
         }
     }
 

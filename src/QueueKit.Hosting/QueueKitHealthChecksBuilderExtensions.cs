@@ -1,0 +1,31 @@
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using QueueKit.Hosting;
+using QueueKit.Hosting.Health;
+using QueueKit.Hosting.Registration;
+
+#pragma warning disable IDE0130 // Where everybody's registrations are found.
+namespace Microsoft.Extensions.DependencyInjection;
+#pragma warning restore IDE0130
+
+/// <summary>Adds brokers to the health checks of a host.</summary>
+public static class QueueKitHealthChecksBuilderExtensions
+{
+    /// <summary>Checks a broker, its queues and its consumers: the check "queuekit" or, of a broker with a name, "queuekit-name", tagged "ready".</summary>
+    /// <param name="builder">The health checks.</param>
+    /// <param name="configure">Changes the thresholds.</param>
+    /// <param name="broker">The broker's name; null for the one without.</param>
+    /// <returns>The same builder.</returns>
+    public static IHealthChecksBuilder AddQueueKit(this IHealthChecksBuilder builder, Action<QueueKitHealthOptions>? configure = null, string? broker = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        var options = new QueueKitHealthOptions();
+        configure?.Invoke(options);
+        BrokerHealthCheck? check = null;
+        // One for the life of the host: it compares what it sees with what it saw.
+        return builder.Add(new HealthCheckRegistration(
+            string.IsNullOrEmpty(broker) ? "queuekit" : $"queuekit-{broker}",
+            services => LazyInitializer.EnsureInitialized(ref check, () => new BrokerHealthCheck(
+                services.GetRequiredKeyedService<HostedBroker>(broker ?? BrokerRegistration.DefaultName), options, services.GetService<TimeProvider>() ?? TimeProvider.System)),
+            failureStatus: null, tags: ["ready"]));
+    }
+}

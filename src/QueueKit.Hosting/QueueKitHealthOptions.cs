@@ -1,0 +1,20 @@
+namespace QueueKit.Hosting;
+
+/// <summary>From when on a broker counts as degraded. A store that has stopped or hangs, and a consumer that has ended, are unhealthy whatever they say.</summary>
+public sealed class QueueKitHealthOptions
+{
+    /// <summary>The age of the oldest deliverable message of a queue; null for never. Default: 5 minutes.</summary>
+    public TimeSpan? OldestMessage { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>The messages in a queue, dead letters aside; null (the default) for never.</summary>
+    public long? Messages { get; set; }
+
+    /// <summary>The messages in a queue of dead letters; null (the default) for never.</summary>
+    public long? DeadLetters { get; set; }
+
+    /// <summary>How long one message has been with its consumer; null for never. Default: 10 minutes.</summary>
+    public TimeSpan? Handling { get; set; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>How long commits may make no progress, seen by two checks, before the store counts as hanging, which is unhealthy. Default: 30 s.</summary>
+    public TimeSpan StoreHangs { get; set; } = TimeSpan.FromSeconds(30);
+}

@@ -1,0 +1,110 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+
+namespace QueueKit.Hosting.Tests;
+
+public class RequestTests : HostJourney
+{
+    [Test]
+    public async Task ARequestGetsItsOwnReply()
+    {
+        IHost host = await Start(queueKit => queueKit.AddQueue<Order>("orders").MapQueue<Order>("orders", async (order, context, _) =>
+        {
+            await Task.Yield();
+            if (context.WantsReply)
+                context.Reply(new Parcel($"{order.Product} {order.Pieces}"));
+        }, options => options.Concurrency = 4));
+        IQueueRequester<Order> requester = host.Services.GetRequiredService<IQueueRequester<Order>>();
+
+        Parcel[] replies = await Soon(Task.WhenAll(Enumerable.Range(1, 50).Select(i => requester.RequestAsync<Parcel>(new Order("latte", i)).AsTask())));
+
+        Assert.That(replies.Select(reply => reply.Address), Is.EqualTo(Enumerable.Range(1, 50).Select(i => $"latte {i}")));
+    }
+
+    [Test]
+    public async Task AReplyFindsItsWayAfterARestartOfTheResponder()
+    {
+        IHost host = await Start(queueKit => queueKit.AddQueue<Order>("orders"));
+        Task<Parcel> reply = host.Services.GetRequiredService<IQueueRequester<Order>>().RequestAsync<Parcel>(new Order("latte", 1)).AsTask();
+        TaskCompletionSource started = Signal();
+        MessageConsumer responder = Queue(host).Consume(async (_, ct) =>
+        {
+            started.SetResult();
+            await Task.Delay(Timeout.InfiniteTimeSpan, Clock, ct);
+        });
+        await Soon(started.Task);
+        await Soon(responder.StopAsync(new CancellationToken(canceled: true)).AsTask());
+        Assert.That(reply.IsCompleted, Is.False);
+
+        await using MessageConsumer another = Queue(host).Consume(async (delivery, ct) => await Queue(host, delivery.Message.ReplyTo!)
+            .AsSender(OrderJson.Default.Parcel).SendAsync(new Parcel("Main Street"), new SendOptions { CorrelationId = delivery.Message.CorrelationId }, ct));
+
+        Assert.That(await Soon(reply), Is.EqualTo(new Parcel("Main Street")));
+    }
+
+    [Test]
+    public async Task ARequestThatOutlivesItsProcessIsHandledAndItsReplyLeftOut()
+    {
+        IHost first = await Start(queueKit => queueKit.AddQueue<Order>("orders"));
+        Task<Parcel> reply = first.Services.GetRequiredService<IQueueRequester<Order>>().RequestAsync<Parcel>(new Order("latte", 1)).AsTask();
+        await Until(() => Queue(first).GetSnapshot().Messages == 1);
+        await Soon(first.StopAsync());
+        Assert.That(() => Soon(reply), Throws.TypeOf<ObjectDisposedException>());
+
+        IHost second = await Start(queueKit => queueKit.AddQueue<Order>("orders").MapQueue<Order>("orders", (_, context, _) =>
+        {
+            context.Reply(new Parcel("nobody"));
+            return default(ValueTask);
+        }));
+
+        await Until(() => Queue(second).GetSnapshot().Counts.Acked == 1);
+        Assert.That(Log.Has(140), Is.True);
+    }
+
+    [Test]
+    public async Task WithoutAReplyInTimeTheWaitEndsAndTheReplyThatComesLaterIsLeftOut()
+    {
+        TaskCompletionSource finish = Signal();
+        IHost host = await Start(queueKit => queueKit.AddQueue<Order>("orders").MapQueue<Order>("orders", async (_, context, _) =>
+        {
+            await finish.Task;
+            context.Reply(new Parcel("late"));
+        }));
+        Task<Parcel> reply = host.Services.GetRequiredService<IQueueRequester<Order>>().RequestAsync<Parcel>(new Order("latte", 1), 5 * Second).AsTask();
+        await Until(() => Queue(host).GetSnapshot().InFlight.Messages == 1);
+
+        Clock.Advance(5 * Second);
+
+        Assert.That(() => Soon(reply), Throws.TypeOf<TimeoutException>().With.Message.Contains("within 00:00:05"));
+        finish.SetResult();
+        await Until(() => Log.Has(140));
+    }
+
+    [Test]
+    public async Task AReplyThatCannotBeReadSaysSo()
+    {
+        IHost host = await Start(queueKit => queueKit.AddQueue<Order>("orders").MapQueue<Order>("orders", (order, context, _) =>
+        {
+            context.Reply(order);
+            return default(ValueTask);
+        }));
+
+        Task<Parcel> reply = host.Services.GetRequiredService<IQueueRequester<Order>>().RequestAsync<Parcel>(new Order("latte", 1)).AsTask();
+
+        Assert.That(() => Soon(reply), Throws.TypeOf<QueueKitException>().With.Message.Contains("cannot be read"));
+    }
+
+    [Test]
+    public async Task AMessageThatAsksForNoReplyGetsNone()
+    {
+        IHost host = await Start(queueKit => queueKit.AddQueue("orders", options => options.MaxAttempts = 1).MapQueue<Order>("orders", (order, context, _) =>
+        {
+            context.Reply(order);
+            return default(ValueTask);
+        }));
+
+        await Send(host, new Order("latte", 1));
+
+        Assert.That((await DeadLetter(host)).DeadLetter!.LastError, Does.Contain("asks for no reply"));
+    }
+}
