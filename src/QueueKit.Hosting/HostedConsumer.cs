@@ -126,9 +126,10 @@ public sealed class HostedConsumer
         await _completion.Task.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
-    internal void Settle(Delivery delivery, Settlement settlement) => Settled(delivery, delivery.Settle(settlement), settlement);
+    internal void Settle(Delivery delivery, in Settlement settlement) =>
+        Settled(delivery, settlement.Kind == SettlementKind.Ack ? delivery.Ack() : delivery.Settle(settlement), settlement);
 
-    internal void Settled(Delivery delivery, SettleResult result, Settlement settlement = default)
+    internal void Settled(Delivery delivery, SettleResult result, in Settlement settlement = default)
     {
         if (result != SettleResult.Settled)
         {

@@ -1,6 +1,6 @@
 namespace QueueKit.Hosting;
 
-/// <summary>Handles the messages of a queue that hold a <typeparamref name="T"/>. One instance a message, from its scope, unless it is registered otherwise.</summary>
+/// <summary>Handles the messages of a queue that hold a <typeparamref name="T"/>. One instance a message, from the message's scope, unless it is registered otherwise.</summary>
 public interface IMessageHandler<in T>
 {
     /// <summary>Handles one message and says what becomes of it.</summary>

@@ -116,25 +116,25 @@ public sealed class QueueKitBuilder
         return this;
     }
 
-    /// <summary>Has <typeparamref name="THandler"/> handle the messages of a queue that hold a <typeparamref name="TMessage"/>. It is registered as scoped, unless it is registered already.</summary>
+    /// <summary>Has <typeparamref name="THandler"/> handle the messages of a queue that hold a <typeparamref name="TMessage"/>. It comes from the scope of its message, registered as transient unless it is registered already.</summary>
     /// <param name="queue">The queue; it is added elsewhere, with <see cref="AddQueue(string, Action{QueueOptions})"/>.</param>
     /// <param name="configure">Changes the options of the queue's handlers, which all of them share.</param>
     public QueueKitBuilder AddHandler<TMessage, [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(string queue, Action<HandlerOptions>? configure = null)
         where THandler : class, IMessageHandler<TMessage>
     {
         bool isOwn = !Services.Any(static service => service.ServiceType == typeof(THandler));
-        Services.TryAddScoped<THandler>();
+        Services.TryAddTransient<THandler>();
         return Add(queue, configure, new HandlerRegistration(queue, typeof(TMessage), typeof(THandler), isOwn, IsBatch: false, static formats => formats.Get<TMessage>().Type,
             broker => new HandlerInvoker<TMessage, THandler>(broker.Formats.Get<TMessage>(), broker.Scopes)));
     }
 
-    /// <summary>Has <typeparamref name="THandler"/> handle the messages of a queue several at a time. It is registered as scoped, unless it is registered already.</summary>
+    /// <summary>Has <typeparamref name="THandler"/> handle the messages of a queue several at a time. It comes from the scope of its message, registered as transient unless it is registered already.</summary>
     /// <inheritdoc cref="AddHandler{TMessage, THandler}" path="/param"/>
     public QueueKitBuilder AddBatchHandler<TMessage, [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler>(string queue, Action<HandlerOptions>? configure = null)
         where THandler : class, IBatchHandler<TMessage>
     {
         bool isOwn = !Services.Any(static service => service.ServiceType == typeof(THandler));
-        Services.TryAddScoped<THandler>();
+        Services.TryAddTransient<THandler>();
         return Add(queue, configure, new HandlerRegistration(queue, typeof(TMessage), typeof(THandler), isOwn, IsBatch: true, static formats => formats.Get<TMessage>().Type,
             broker => new BatchInvoker<TMessage, THandler>(broker.Formats.Get<TMessage>(), broker.Scopes)));
     }

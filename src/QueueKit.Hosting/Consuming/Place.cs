@@ -18,19 +18,13 @@ internal abstract class Place(HostedConsumer consumer)
     // Those whose loss of the lease is watched: they were held when the leases were renewed.
     private readonly List<Delivery> _watched = [];
     private CancellationTokenSource _handlerToken = new();
-    private bool _isAbandoned;
+    private volatile bool _isAbandoned;
     private int _hasEnded;
 
     protected HostedConsumer Consumer => consumer;
 
-    protected bool IsAbandoned
-    {
-        get
-        {
-            lock (_lock)
-                return _isAbandoned;
-        }
-    }
+    // Whoever settles just as the place is abandoned is told that it came too late.
+    protected bool IsAbandoned => _isAbandoned;
 
     public bool IsBusy
     {
@@ -138,17 +132,18 @@ internal abstract class Place(HostedConsumer consumer)
     protected abstract ValueTask NextAsync(MessageReceiver receiver, bool isProbe);
 
     /// <summary>Takes a message if there is one; otherwise waits until it is worth another look.</summary>
-    protected async ValueTask<Delivery?> TakeAsync(MessageReceiver receiver, bool isProbe)
+    protected ValueTask<Delivery?> TakeAsync(MessageReceiver receiver, bool isProbe) =>
+        receiver.TryReceive(out Delivery? delivery) ? new ValueTask<Delivery?>(delivery) : WaitAndTakeAsync(receiver, isProbe);
+
+    private async ValueTask<Delivery?> WaitAndTakeAsync(MessageReceiver receiver, bool isProbe)
     {
-        if (receiver.TryReceive(out Delivery? delivery))
-            return delivery;
         if (!await receiver.WaitToReceiveAsync(consumer.Stopping).ConfigureAwait(false))
         {
             consumer.Stopping.ThrowIfCancellationRequested();
             throw new QueueNotFoundException($"Queue '{consumer.QueueName}' was deleted, or its broker closed, while it had a consumer.");
         }
         // An outage may have begun meanwhile: then the message is for the place that probes.
-        return !consumer.IsStopping && (isProbe || consumer.Gate.IsOpen) && receiver.TryReceive(out delivery) ? delivery : null;
+        return !consumer.IsStopping && (isProbe || consumer.Gate.IsOpen) && receiver.TryReceive(out Delivery? delivery) ? delivery : null;
     }
 
     /// <summary>From now on the delivery is this place's own; false if the place has been abandoned.</summary>

@@ -53,7 +53,7 @@ internal static class StartChecks
         if (handler.HandlerType is null)
             return null;
         if (!services.IsService(handler.HandlerType))
-            return "is not registered as a service any more. AddHandler registers it with a scope; leave that, or register it otherwise.";
+            return "is not registered as a service any more. AddHandler registers it; leave that, or register it otherwise.";
         // One that the application has registered itself may be made by a factory.
         if (!handler.IsOwnRegistration)
             return null;

@@ -1,0 +1,96 @@
+using QueueKit.Throughput.Scenarios.Handlers;
+
+namespace QueueKit.Throughput.Scenarios;
+
+/// <summary>Typed handlers: a JSON body, a handler class from a scope of its own for each message, on a transient queue; beside a bare receive loop on such a queue, and beside the in-memory transports of three frameworks that do the same.</summary>
+/// <remarks>
+/// Beside the loop there is one sender and one place, as the loop has one reader; beside the frameworks there are 16 senders and as many handlers at once as processors, for each of them, and no queue has a limit, as theirs have none.
+/// The frameworks' hosts are started once and live as long as the program: it is their messages that are timed.
+/// </remarks>
+internal static class HandlerScenario
+{
+    private const int Senders = 16;
+    private const int Capacity = 1_024;
+
+    public static IEnumerable<Comparison> Comparisons()
+    {
+        yield return new Comparison("handlers", "beside a bare loop",
+            new Contender("SendAsync of bytes, and TryReceive and Ack, awaited where they have to wait", LoopAsync),
+            new Contender("SendAsync of a value, and a handler from its scope, on QueueKit.Hosting", messages => TypedAsync(messages, Capacity, senders: 1, concurrency: 1)))
+        {
+            Multiple = 1,
+            RoundSeconds = 0.05,
+            TargetRatio = 0.25,
+        };
+        foreach ((string name, IFramework framework) in ((string, IFramework)[])[("MassTransit", new MassTransitFramework()), ("Rebus", new RebusFramework()), ("Wolverine", new WolverineFramework())])
+        {
+            yield return new Comparison("handlers", $"beside {name}",
+                new Contender($"{name} on its in-memory transport", messages => FrameworkAsync(framework, messages)),
+                new Contender("SendAsync of a value, and a handler from its scope, on QueueKit.Hosting", messages => TypedAsync(messages, capacity: null, Senders, Environment.ProcessorCount)))
+            {
+                Multiple = Senders,
+                RoundSeconds = 1,
+                TargetRatio = 20,
+            };
+        }
+    }
+
+    private static async Task<Round> LoopAsync(long messages)
+    {
+        byte[] body = new MessageFormat<Work>(WorkJson.Default.Work).Write(Work.Example).Body.ToArray();
+        await using MessageBroker broker = await MessageBroker.OpenAsync();
+        MessageQueue queue = await broker.DeclareQueueAsync("work", new QueueOptions { MaxMessages = Capacity, MaxBytes = null });
+        return await Round.MeasureAsync(messages, async () =>
+        {
+            Task<long> receiving = Task.Run(() => ReceiveAsync(queue, messages));
+            await Task.Run(async () =>
+            {
+                for (long i = 0; i < messages; i++)
+                    await queue.SendAsync(new Message(body));
+            });
+            Round.Expect(messages, await receiving, "messages received");
+        });
+    }
+
+    private static async Task<long> ReceiveAsync(MessageQueue queue, long messages)
+    {
+        long received = 0;
+        await using MessageReceiver receiver = queue.OpenReceiver();
+        while (received < messages && await receiver.WaitToReceiveAsync())
+        {
+            while (receiver.TryReceive(out Delivery? delivery))
+            {
+                delivery.Ack();
+                received++;
+            }
+        }
+        return received;
+    }
+
+    private static async Task<Round> TypedAsync(long messages, int? capacity, int senders, int concurrency)
+    {
+        await using QueueKitHost host = await QueueKitHost.StartAsync(capacity, concurrency);
+        Round round = await MeasureAsync(messages, senders, work => host.Sender.SendAsync(work).AsTaskIfPending());
+        Round.Expect(0, host.Queue.GetSnapshot().Counts.Nacked, "messages nacked");
+        return round;
+    }
+
+    private static async Task<Round> FrameworkAsync(IFramework framework, long messages)
+    {
+        Func<Work, Task> send = await framework.StartAsync(Environment.ProcessorCount);
+        return await MeasureAsync(messages, Senders, send);
+    }
+
+    private static Task<Round> MeasureAsync(long messages, int senders, Func<Work, Task> send) => Round.MeasureAsync(messages, async () =>
+    {
+        Task done = Handled.Expect(messages);
+        await Task.WhenAll(Enumerable.Range(0, senders).Select(_ => Task.Run(async () =>
+        {
+            for (long i = messages / senders; i > 0; i--)
+                await send(Work.Example);
+        })));
+        await done;
+    });
+
+    private static Task AsTaskIfPending(this ValueTask<SendReceipt> send) => send.IsCompletedSuccessfully ? Task.CompletedTask : send.AsTask();
+}
