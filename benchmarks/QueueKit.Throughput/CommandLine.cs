@@ -9,11 +9,12 @@ internal sealed record CommandLine(string Command)
     public const double DefaultSeconds = 12;
 
     public const string Usage = """
-        usage: QueueKit.Throughput limits|durable|handlers [--seconds N] [--only TEXT] [--json FILE]
+        usage: QueueKit.Throughput limits|durable|handlers|telemetry [--seconds N] [--only TEXT] [--json FILE]
 
         limits         the engine beside the least that could do the same work (scenarios memory and pipeline)
         durable        flushed queues on LiteDB beside a bare loop that commits groups over the same files
         handlers       typed handlers in a host beside a bare receive loop, and beside MassTransit, Rebus and Wolverine in memory
+        telemetry      transient queues with telemetry beside the same without
 
         --seconds N    time for each variant, warm-up included; 1 to 3600, default 12
         --only TEXT    only the variants whose "scenario variant" contains TEXT, for example "memory async"

@@ -48,6 +48,9 @@ internal sealed record Result(Comparison Comparison)
     /// <summary>The ratios between which the middle half of the pairs lies.</summary>
     public required (double Low, double High) MiddleHalf { get; init; }
 
+    /// <summary>Where the median of all pairs there could ever be lies, with 95 % confidence.</summary>
+    public required (double Low, double High) Interval { get; init; }
+
     public required double BytesPerMessage { get; init; }
     public double? MeanBatch { get; init; }
     public double? ReferenceMeanBatch { get; init; }

@@ -45,6 +45,7 @@ internal static class Measurement
             ReferencePerSecond = Median(reference.Select(static round => round.PerSecond)),
             Ratio = Median(ratios),
             MiddleHalf = (Quantile(ratios, 0.25), Quantile(ratios, 0.75)),
+            Interval = MedianInterval(ratios),
             BytesPerMessage = Median(queue.Select(static round => round.BytesPerMessage)),
             MeanBatch = MedianBatch(queue),
             ReferenceMeanBatch = MedianBatch(reference),
@@ -89,6 +90,15 @@ internal static class Measurement
 
     private static double? MedianBatch(Round[] rounds) =>
         rounds[0].MeanBatch is null ? null : Median(rounds.Select(static round => round.MeanBatch ?? 0));
+
+    // By the ranks alone, whatever the distribution: as many of n values lie below the true median as heads come up in n throws.
+    private static (double Low, double High) MedianInterval(double[] values)
+    {
+        double[] sorted = [.. values.Order()];
+        double half = 1.96 * Math.Sqrt(sorted.Length) / 2;
+        int low = (int)Math.Max(0, Math.Floor((sorted.Length - 1) / 2.0 - half));
+        return (sorted[low], sorted[^(low + 1)]);
+    }
 
     private static double Median(IEnumerable<double> values) => Quantile(values, 0.5);
 

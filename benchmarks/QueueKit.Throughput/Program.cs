@@ -7,6 +7,7 @@ Dictionary<string, Func<IEnumerable<Comparison>>> commands = new(StringComparer.
     ["limits"] = static () => [.. MemoryScenario.Comparisons(), .. PipelineScenario.Comparisons()],
     ["durable"] = static () => DurableScenario.Comparisons(),
     ["handlers"] = static () => HandlerScenario.Comparisons(),
+    ["telemetry"] = static () => TelemetryScenario.Comparisons(),
 };
 
 if (args is ["--help" or "-h" or "help"])

@@ -20,7 +20,7 @@ internal static class ResultTable
 
         Table table = new Table().Border(TableBorder.Rounded);
         table.AddColumn("scenario").AddColumn("variant");
-        foreach (string heading in (string[])["queue", "reference", "ratio", "middle half", "target", "bytes/msg"])
+        foreach (string heading in (string[])["queue", "reference", "ratio", "95 %", "middle half", "target", "bytes/msg"])
             table.AddColumn(new TableColumn(heading).RightAligned());
         if (batches)
             table.AddColumn(new TableColumn("mean batch\n(reference)").RightAligned());
@@ -38,7 +38,8 @@ internal static class ResultTable
                 Markup.Escape(comparison.Variant),
                 Speed(comparison, result.PerSecond),
                 Speed(comparison, result.ReferencePerSecond),
-                $"[bold]{Number(result.Ratio, "0.00")}[/]",
+                $"[bold]{Number(result.Ratio, "0.000")}[/]",
+                $"{Number(result.Interval.Low, "0.000")}–{Number(result.Interval.High, "0.000")}",
                 $"{Number(result.MiddleHalf.Low, "0.00")}–{Number(result.MiddleHalf.High, "0.00")}",
                 Target(comparison),
                 Number(result.BytesPerMessage, "0.0") + (comparison.TargetBytes is { } bytes ? $" (≤ {Number(bytes, "0")})" : ""),

@@ -8,11 +8,13 @@ namespace QueueKit;
 public sealed class MessageQueue : IMessageSender, IMessageReceiver
 {
     private readonly MessageBroker _broker;
+    private readonly ObservedQueue? _observed;
 
     internal MessageQueue(MessageBroker broker, QueueConductor conductor)
     {
         _broker = broker;
         Conductor = conductor;
+        _observed = conductor.Observed;
     }
 
     /// <inheritdoc/>
@@ -29,14 +31,14 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
     public ValueTask<SendReceipt> SendAsync(Message message, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(message);
-        return Conductor.Observed is { HasListeners: true } observed ? observed.SendAsync(message, mayWait: true, ct) : Conductor.SendAsync(message, mayWait: true, ct);
+        return _observed is { HasListeners: true } ? _observed.SendAsync(message, mayWait: true, ct) : Conductor.SendAsync(message, mayWait: true, ct);
     }
 
     /// <inheritdoc/>
     public ValueTask<SendReceipt> TrySendAsync(Message message, CancellationToken ct = default)
     {
         ArgumentNullException.ThrowIfNull(message);
-        return Conductor.Observed is { HasListeners: true } observed ? observed.SendAsync(message, mayWait: false, ct) : Conductor.SendAsync(message, mayWait: false, ct);
+        return _observed is { HasListeners: true } ? _observed.SendAsync(message, mayWait: false, ct) : Conductor.SendAsync(message, mayWait: false, ct);
     }
 
     /// <summary>Sends several messages, all or none: they take their places together, are stored in one commit, and follow each other in the queue.</summary>
@@ -56,7 +58,7 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
             if (messages.Span[i] is null)
                 throw new ArgumentException($"Element {i} of the batch is null; nothing was sent.", nameof(messages));
         }
-        return Conductor.Observed is { HasListeners: true } observed ? observed.SendBatchAsync(messages, ct) : Conductor.SendBatchAsync(messages.Span, ct);
+        return _observed is { HasListeners: true } ? _observed.SendBatchAsync(messages, ct) : Conductor.SendBatchAsync(messages.Span, ct);
     }
 
     /// <inheritdoc/>
@@ -79,17 +81,7 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
         ArgumentOutOfRangeException.ThrowIfLessThan(maxWait, TimeSpan.Zero);
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<IReadOnlyList<Delivery>>(ct);
-        return Conductor.Observed is { HasListeners: true } observed ? ObserveBatchAsync(observed, maxMessages, maxWait, ct) : ReceiveManyAsync(maxMessages, maxWait, ct);
-    }
-
-    private ValueTask<IReadOnlyList<Delivery>> ReceiveManyAsync(int maxMessages, TimeSpan maxWait, CancellationToken ct)
-    {
-        Conductor.Upkeep.MakeRoomForDeliveries(maxMessages);
-        InFlightDelivery[] taken = Conductor.TakeMany(null, maxMessages);
-        // A durable queue may have to read what comes next.
-        return taken.Length > 0 || (maxWait == TimeSpan.Zero && !Conductor.IsDurable)
-            ? new ValueTask<IReadOnlyList<Delivery>>(taken)
-            : WaitForBatchAsync(maxMessages, maxWait, ct);
+        return _observed is { HasListeners: true } ? ObserveBatchAsync(maxMessages, maxWait, ct) : ReceiveManyAsync(maxMessages, maxWait, ct);
     }
 
     /// <inheritdoc/>
@@ -145,15 +137,25 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
     public override string ToString() => $"queue '{Name}'";
 
     private ValueTask<Delivery?> ReceiveOneAsync(TimeSpan? maxWait, CancellationToken ct) =>
-        Conductor.Observed is { HasListeners: true } observed ? observed.ReceiveAsync(maxWait, ct) : Conductor.ReceiveAsync(maxWait, ct);
+        _observed is { HasListeners: true } ? _observed.ReceiveAsync(maxWait, ct) : Conductor.ReceiveAsync(maxWait, ct);
 
-    private async ValueTask<IReadOnlyList<Delivery>> ObserveBatchAsync(ObservedQueue observed, int maxMessages, TimeSpan maxWait, CancellationToken ct)
+    private async ValueTask<IReadOnlyList<Delivery>> ObserveBatchAsync(int maxMessages, TimeSpan maxWait, CancellationToken ct)
     {
-        Operation receive = observed.BeginReceive();
+        Operation receive = _observed!.BeginReceive();
         IReadOnlyList<Delivery> batch = await ReceiveManyAsync(maxMessages, maxWait, ct).ConfigureAwait(false);
         if (batch.Count > 0)
-            receive.End([.. batch.Select(static delivery => delivery.Message)]);
+            ObservedQueue.Received(receive, [.. batch]);
         return batch;
+    }
+
+    private ValueTask<IReadOnlyList<Delivery>> ReceiveManyAsync(int maxMessages, TimeSpan maxWait, CancellationToken ct)
+    {
+        Conductor.Upkeep.MakeRoomForDeliveries(maxMessages);
+        InFlightDelivery[] taken = Conductor.TakeMany(null, maxMessages);
+        // A durable queue may have to read what comes next.
+        return taken.Length > 0 || (maxWait == TimeSpan.Zero && !Conductor.IsDurable)
+            ? new ValueTask<IReadOnlyList<Delivery>>(taken)
+            : WaitForBatchAsync(maxMessages, maxWait, ct);
     }
 
     private async ValueTask<IReadOnlyList<Delivery>> WaitForBatchAsync(int maxMessages, TimeSpan maxWait, CancellationToken ct) =>

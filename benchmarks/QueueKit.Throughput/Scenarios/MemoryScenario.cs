@@ -11,15 +11,26 @@ internal static class MemoryScenario
 {
     // Two threads that share a lock fall into one rhythm or another for a while, and the rates of the rhythms differ by half:
     // with rounds of 350 ms a channel beside itself came to 0.85 to 1.13, with 30 ms and ten times as many pairs to 0.97 to 1.02.
-    private const double RoundSeconds = 0.03;
+    public const double RoundSeconds = 0.03;
     private const int Capacity = 1_024;
-    private const int SendBatch = 64;
+    public const int SendBatch = 64;
     private const int AckBatch = 16;
 
     private static readonly byte[] s_body = new byte[100];
 
     // An empty body tells one consumer to stop.
     private static readonly Message s_stop = new(ReadOnlyMemory<byte>.Empty);
+
+    /// <summary>The forms in which producers and consumers work.</summary>
+    public static IReadOnlyList<string> Forms { get; } = ["async", "try", "batch"];
+
+    /// <summary>Carries messages over a queue, in one of the <see cref="Forms"/>.</summary>
+    public static Task<Round> RunQueueAsync(string form, long messages, int parties, bool hasTelemetry) => form switch
+    {
+        "async" => QueueAsync(messages, parties, SendAsync, ReceiveAllAsync, hasTelemetry),
+        "try" => QueueAsync(messages, parties, TrySendAsync, TryReceiveAsync, hasTelemetry),
+        _ => QueueAsync(messages, parties, SendBatchAsync, ReceiveBatchAsync, hasTelemetry),
+    };
 
     public static IEnumerable<Comparison> Comparisons()
     {
@@ -52,14 +63,34 @@ internal static class MemoryScenario
     }
 
     private static async Task<Round> QueueAsync(
-        long messages, int parties, Func<MessageQueue, long, Task> produce, Func<MessageBroker, MessageQueue, Task<long>> consume)
+        long messages, int parties, Func<MessageQueue, long, Task> produce, Func<MessageBroker, MessageQueue, Task<long>> consume, bool hasTelemetry = true)
     {
-        await using MessageBroker broker = await MessageBroker.OpenAsync();
+        await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { HasTelemetry = hasTelemetry });
         MessageQueue queue = await broker.DeclareQueueAsync("memory", new QueueOptions { Durability = Durability.Transient, MaxMessages = Capacity, MaxBytes = null });
         Round round = await FlowAsync(messages, parties, share => produce(queue, share), () => consume(broker, queue), () => queue.SendAsync(s_stop).AsTask());
         QueueSnapshot snapshot = queue.GetSnapshot();
         Round.Expect(0, snapshot.Messages, "messages left");
         Round.Expect(messages + parties, snapshot.Counts.Acked, "messages acked");
+        return round;
+    }
+
+    /// <summary>One thread that sends a message, takes it and acks it, and then the next: what an operation costs where nobody competes.</summary>
+    public static async Task<Round> RunAloneAsync(long messages, bool hasTelemetry)
+    {
+        await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { HasTelemetry = hasTelemetry });
+        MessageQueue queue = await broker.DeclareQueueAsync("memory", new QueueOptions { Durability = Durability.Transient, MaxMessages = Capacity, MaxBytes = null });
+        await using MessageReceiver receiver = queue.OpenReceiver();
+        long acked = 0;
+        Round round = await Round.MeasureAsync(messages, async () =>
+        {
+            for (long i = 0; i < messages; i++)
+            {
+                await queue.SendAsync(new Message(s_body));
+                if (receiver.TryReceive(out Delivery? delivery) && delivery.Ack() == SettleResult.Settled)
+                    acked++;
+            }
+        });
+        Round.Expect(messages, acked, "messages acked");
         return round;
     }
 

@@ -10,6 +10,11 @@ namespace QueueKit.Diagnostics;
 /// </remarks>
 internal sealed class Instruments
 {
+    // Before the instruments of the process, which are made with them.
+    private static readonly InstrumentAdvice<double> s_messagingBuckets = new() { HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10] };
+    private static readonly InstrumentAdvice<double> s_commitBuckets = new() { HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5] };
+    private static readonly InstrumentAdvice<long> s_batchBuckets = new() { HistogramBucketBoundaries = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192] };
+
     private static readonly Instruments s_ofTheProcess = new(new Meter(Options()));
     private static readonly ConditionalWeakTable<Meter, Instruments> s_ofFactories = [];
 
@@ -48,10 +53,6 @@ internal sealed class Instruments
         pass = new(this, place);
         meter.CreateObservableCounter("queuekit.messages.dead_lettered", pass.Of(static q => DeadLettered(q)), "{message}", "Messages moved to a dead-letter queue.");
     }
-
-    private static readonly InstrumentAdvice<double> s_messagingBuckets = new() { HistogramBucketBoundaries = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10] };
-    private static readonly InstrumentAdvice<double> s_commitBuckets = new() { HistogramBucketBoundaries = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5] };
-    private static readonly InstrumentAdvice<long> s_batchBuckets = new() { HistogramBucketBoundaries = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192] };
 
     public Histogram<double> OperationDuration { get; }
 

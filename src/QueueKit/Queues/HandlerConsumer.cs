@@ -191,7 +191,7 @@ internal sealed class HandlerConsumer : MessageConsumer
                             break;
                         }
                     }
-                    if (owner._queue.Observed is { HearsProcessing: true } observed)
+                    if (owner._queue.Observed is { HearsHandlers: true } observed)
                         await HandleObservedAsync(observed, delivery).ConfigureAwait(false);
                     else
                         await HandleAsync(delivery).ConfigureAwait(false);

@@ -123,6 +123,9 @@ internal sealed class InFlightDelivery : Delivery
     /// <summary>Whether the hand of its receiver books its ack; otherwise the ack stack does.</summary>
     internal bool IsInHand { get => _isInHand; set => _isInHand = value; }
 
+    /// <summary>Whether somebody listened when it was received: then its settle is observed too.</summary>
+    internal bool IsObserved { get; set; }
+
     // The ack stack's part.
     internal InFlightDelivery? NextAcked
     {
@@ -153,12 +156,12 @@ internal sealed class InFlightDelivery : Delivery
         return Queue.ExtendLease(this, by);
     }
 
-    public override SettleResult Ack() => Queue.Observed is { HasListeners: true } observed ? observed.Settle(this, Settlement.Ack) : Queue.Ack(this);
+    public override SettleResult Ack() => IsObserved ? Queue.Observed!.Ack(this) : Queue.Ack(this);
 
     public override SettleResult Settle(Settlement settlement)
     {
         settlement.ThrowIfDefault();
-        return Queue.Observed is { HasListeners: true } observed ? observed.Settle(this, settlement) : Queue.Settle(this, settlement);
+        return IsObserved ? Queue.Observed!.Settle(this, settlement) : Queue.Settle(this, settlement);
     }
 
     public override ValueTask<SettleResult> SettleAsync(Settlement settlement, CancellationToken ct = default)
@@ -166,7 +169,7 @@ internal sealed class InFlightDelivery : Delivery
         settlement.ThrowIfDefault();
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<SettleResult>(ct);
-        return Queue.Observed is { HasListeners: true } observed ? observed.SettleAsync(this, settlement) : Queue.SettleAsync(this, settlement);
+        return IsObserved ? Queue.Observed!.SettleAsync(this, settlement) : Queue.SettleAsync(this, settlement);
     }
 
     /// <summary>The one way from state to state; true for the one who made the move.</summary>

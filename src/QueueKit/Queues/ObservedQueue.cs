@@ -19,7 +19,7 @@ internal sealed class ObservedQueue(QueueConductor queue, BrokerTelemetry teleme
     }
 
     /// <summary>Whether anybody wants to know of handlers at work.</summary>
-    public bool HearsProcessing => telemetry.HearsProcessing;
+    public bool HearsHandlers => HasListeners || telemetry.HearsProcessing;
 
     public async ValueTask<SendReceipt> SendAsync(Message message, bool mayWait, CancellationToken ct)
     {
@@ -59,7 +59,7 @@ internal sealed class ObservedQueue(QueueConductor queue, BrokerTelemetry teleme
         {
             Delivery? delivery = await queue.ReceiveAsync(maxWait, ct).ConfigureAwait(false);
             if (delivery is not null)
-                receive.End([delivery.Message]);
+                Received(receive, delivery);
             return delivery;
         }
         catch (QueueKitException error)
@@ -72,6 +72,18 @@ internal sealed class ObservedQueue(QueueConductor queue, BrokerTelemetry teleme
     /// <summary>Begins a receive, which ends with its messages; one that gets none is forgotten.</summary>
     public Operation BeginReceive() => new(telemetry, queue.Name, TelemetryNames.Receive, TelemetryNames.Receive);
 
+    /// <summary>Ends a receive with what it got.</summary>
+    public static void Received(Operation receive, params ReadOnlySpan<Delivery> deliveries)
+    {
+        var messages = new Message[deliveries.Length];
+        for (int i = 0; i < messages.Length; i++)
+        {
+            messages[i] = deliveries[i].Message;
+            ((InFlightDelivery)deliveries[i]).IsObserved = true;
+        }
+        receive.End(messages);
+    }
+
     /// <summary>Begins the work of a handler, whose activity is the current one from now on.</summary>
     /// <param name="delivery">What it works on.</param>
     /// <param name="continues">Whether its activity is a child of the send's, and not linked to it.</param>
@@ -79,12 +91,15 @@ internal sealed class ObservedQueue(QueueConductor queue, BrokerTelemetry teleme
     {
         var process = new Operation(telemetry, queue.Name, TelemetryNames.Process, TelemetryNames.Process);
         Message message = delivery.Message;
+        delivery.IsObserved = true;
         if (continues && Activity.Current is null && TraceContext.TryRead(message, out ActivityContext parent))
             process.Start(ActivityKind.Consumer, parent, [message], null);
         else
             process.Start(ActivityKind.Consumer, default, [message], TraceContext.Links([message]));
         return process;
     }
+
+    public SettleResult Ack(InFlightDelivery delivery) => Settle(delivery, Settlement.Ack);
 
     public SettleResult Settle(InFlightDelivery delivery, Settlement settlement)
     {

@@ -7,6 +7,7 @@ namespace QueueKit.Queues;
 internal sealed class QueueReceiver : MessageReceiver
 {
     private readonly QueueConductor _queue;
+    private readonly ObservedQueue? _observed;
     private readonly Consumer _consumer;
     private readonly PendingReceive _receive;
     private readonly Hand? _hand;
@@ -17,6 +18,7 @@ internal sealed class QueueReceiver : MessageReceiver
     public QueueReceiver(QueueConductor queue, ReceiveOptions options)
     {
         _queue = queue;
+        _observed = queue.Observed;
         _consumer = new Consumer(queue)
         {
             OwnLeaseTicks = options.LeaseDuration?.Ticks ?? 0,
@@ -31,14 +33,14 @@ internal sealed class QueueReceiver : MessageReceiver
     public override bool TryReceive([NotNullWhen(true)] out Delivery? delivery)
     {
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        return _queue.Observed is { HasListeners: true } observed ? TryTakeObserved(observed, out delivery) : TryTake(out delivery);
+        return _observed is { HasListeners: true } ? TryTakeObserved(out delivery) : TryTake(out delivery);
     }
 
-    private bool TryTakeObserved(ObservedQueue observed, [NotNullWhen(true)] out Delivery? delivery)
+    private bool TryTakeObserved([NotNullWhen(true)] out Delivery? delivery)
     {
-        Operation receive = observed.BeginReceive();
+        Operation receive = _observed!.BeginReceive();
         if (TryTake(out delivery))
-            receive.End([delivery.Message]);
+            ObservedQueue.Received(receive, delivery);
         return delivery is not null;
     }
 

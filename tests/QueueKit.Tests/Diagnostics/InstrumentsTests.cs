@@ -7,6 +7,8 @@ namespace QueueKit.Tests.Diagnostics;
 
 public class InstrumentsTests
 {
+    private const int Messages = 1_000;
+
     [Test]
     public void TheInstrumentsAreThoseOfTheConventionsAndOurOwn()
     {
@@ -113,11 +115,15 @@ public class InstrumentsTests
     public async Task WhereNobodyListensNothingIsAllocated(Durability durability)
     {
         using var meters = new MeterRecorder(isListening: false);
-        long without = await Allocated(new MessageBrokerOptions { HasTelemetry = false }, durability);
-        long with = await Allocated(new MessageBrokerOptions { MeterFactory = meters }, durability);
+        long with = long.MaxValue, without = long.MaxValue;
+        // The least of several: the compiler and the thread pool allocate now and then.
+        for (int i = 0; i < 10 && with > without; i++)
+        {
+            without = Math.Min(without, await Allocated(new MessageBrokerOptions { HasTelemetry = false }, durability));
+            with = Math.Min(with, await Allocated(new MessageBrokerOptions { MeterFactory = meters }, durability));
+        }
 
-        // In a thousand messages; a broker's first message on a thread may still need a spare object or a page.
-        Assert.That(with - without, Is.LessThan(1_000), "less than a byte a message");
+        Assert.That(with - without, Is.LessThan(Messages), "less than a byte a message");
     }
 
     private static async Task<long> Allocated(MessageBrokerOptions options, Durability durability)
@@ -126,15 +132,15 @@ public class InstrumentsTests
         await using MessageBroker broker = await MessageBroker.OpenAsync(options);
         MessageQueue queue = await broker.DeclareQueueAsync("orders", new QueueOptions { Durability = durability });
         var message = new Message(new byte[100]);
-        await Carry(queue, message, 1_000);
+        await Carry(queue, message);
         long before = GC.GetTotalAllocatedBytes(precise: true);
-        await Carry(queue, message, 1_000);
+        await Carry(queue, message);
         return GC.GetTotalAllocatedBytes(precise: true) - before;
     }
 
-    private static async Task Carry(MessageQueue queue, Message message, int count)
+    private static async Task Carry(MessageQueue queue, Message message)
     {
-        for (int i = 0; i < count; i++)
+        for (int i = 0; i < Messages; i++)
         {
             await queue.SendAsync(message);
             await (await queue.ReceiveAsync()).AckAsync();
