@@ -144,7 +144,18 @@ public sealed class HostedConsumer
     internal void Failed(Delivery delivery, Exception error, bool isProbe)
     {
         Interlocked.Increment(ref _failed);
-        FailureOutcome outcome = Options.Judge(error);
+        FailureOutcome outcome;
+        try
+        {
+            outcome = Options.Judge(error);
+        }
+#pragma warning disable CA1031 // A rule that throws says nothing: the message is tried again, and what went wrong goes with it.
+        catch (Exception broken)
+#pragma warning restore CA1031
+        {
+            outcome = FailureOutcome.Retry();
+            error = new AggregateException("A handler failed, and so did the rule that was to judge it.", error, broken);
+        }
         Settlement settlement;
         if (outcome.Kind == FailureKind.Reject)
         {

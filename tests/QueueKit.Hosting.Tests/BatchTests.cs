@@ -86,6 +86,27 @@ public class BatchTests : HostJourney
     }
 
     [Test]
+    public async Task ABatchWhoseLeasesAreLostSendsNothing()
+    {
+        int calls = 0;
+        _kitchen.Handle = batch =>
+        {
+            batch.Send("parcels", new Parcel($"{++calls}"));
+            if (calls > 1)
+                return;
+            MessageQueue queue = batch.Services.GetRequiredKeyedService<MessageQueue>("orders");
+            Clock.Advance(11 * Minute);
+            Until(() => queue.GetSnapshot().Counts.LeasesLost == 1).Wait(TimeSpan.FromSeconds(30));
+        };
+        IHost host = await Open(options => options.BatchSize = 2);
+
+        await Send(host, new Order("a", 1));
+        await AdvanceUntil(() => Queue(host).GetSnapshot().Counts.Acked == 1, Second);
+
+        Assert.That((calls, Queue(host, "parcels").GetSnapshot().Messages), Is.EqualTo((2, 1L)));
+    }
+
+    [Test]
     public async Task AStopReleasesWhatABatchHasGatheredAndNotStarted()
     {
         IHost host = await Open(options => (options.BatchSize, options.BatchWait) = (10, Minute));
@@ -102,7 +123,7 @@ public class BatchTests : HostJourney
     private async Task<IHost> Open(Action<HandlerOptions> configure, bool started = true)
     {
         IHost host = await Start(queueKit => queueKit.AddQueue("parcels")
-            .AddQueue("orders", options => options.RetryDelay = RetryDelay.None)
+            .AddQueue("orders", options => (options.RetryDelay, options.MaxLeaseDuration) = (RetryDelay.None, 10 * Minute))
             .AddBatchHandler<Order, Kitchen>("orders", configure), services =>
             {
                 services.AddSingleton(_kitchen);

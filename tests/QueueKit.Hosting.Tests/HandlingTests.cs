@@ -77,6 +77,20 @@ public class HandlingTests : HostJourney
     }
 
     [Test]
+    public async Task ARuleThatThrowsIsAFailedAttemptAndKeepsBothErrors()
+    {
+        IHost host = await Start(queueKit => queueKit
+            .AddQueue("orders", options => options.MaxAttempts = 1)
+            .MapQueue<Order>("orders", (_, _, _) => ValueTask.FromException(new FormatException("odd")), options => options
+                .On<FormatException>(FailureOutcome.Reject("bad"), _ => throw new InvalidOperationException("rule"))));
+
+        await Send(host, s_latte);
+
+        Assert.That((await DeadLetter(host)).DeadLetter!.LastError, Does.Contain("odd").And.Contain("rule"));
+        Assert.That(Consumer(host).State, Is.EqualTo(ConsumerState.Running));
+    }
+
+    [Test]
     public async Task AnExceptionInAConstructorIsAFailedAttempt()
     {
         IHost host = await Start(queueKit => queueKit

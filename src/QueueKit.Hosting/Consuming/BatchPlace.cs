@@ -87,7 +87,10 @@ internal sealed class BatchPlace(HostedConsumer consumer, Invoker handler) : Pla
                 Fail(error, isProbe);
             return;
         }
-        Consumer.Gate.Succeeded(isProbe);
+        if (_outcomes.Values.Any(static outcome => outcome.Reason != MessageFormat<object>.UnreadableReason))
+            Consumer.Gate.Succeeded(isProbe);
+        else if (isProbe)
+            Consumer.Gate.Undecided();
     }
 
     private async ValueTask CommitAsync(MessageContext context, CancellationToken ct)
@@ -101,8 +104,12 @@ internal sealed class BatchPlace(HostedConsumer consumer, Invoker handler) : Pla
                 Settlement settlement = _outcomes[delivery];
                 results.Add((delivery, settlement, transaction.Settle(delivery, settlement)));
             }
-            context.AddTo(transaction);
-            await transaction.CommitAsync(ct).ConfigureAwait(false);
+            // With nothing to settle, because every lease is lost, there is nothing to send either: the messages come again.
+            if (results.Exists(static result => result.Result == SettleResult.Settled))
+            {
+                context.AddTo(transaction);
+                await transaction.CommitAsync(ct).ConfigureAwait(false);
+            }
             foreach ((Delivery delivery, Settlement settlement, SettleResult result) in results)
                 Consumer.Settled(delivery, result, settlement);
         }
