@@ -398,7 +398,16 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
     {
         if (_options.MinFreeBytes == 0 || !Grows(batch))
             return;
-        long free = _fileSystem.AvailableBytes(_paths.Data), needed = _files.PendingGrowth;
+        long free, needed = _files.PendingGrowth;
+        try
+        {
+            free = _fileSystem.AvailableBytes(_paths.Data);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Nothing has been tried, and what is in the store is not in doubt.
+            throw StoreErrors.SpaceUnknown(_paths.Data, error);
+        }
         if (free - needed < _options.MinFreeBytes)
             throw StoreErrors.DiskNearlyFull(_paths.Data, free, needed, _options.MinFreeBytes);
     }

@@ -70,6 +70,11 @@ internal static class StoreErrors
     public static StoreException TooLarge(string path, long bytes, int limit) => new(
         StoreFault.Refused, $"A record of {bytes} bytes is too large for the store '{path}': LiteDB takes {limit}. Nothing was written. Send the body in parts, or store it elsewhere and send where.", path);
 
+    public static StoreException SpaceUnknown(string path, Exception cause) => new(
+        StoreFault.Refused,
+        $"How much is free on the disk of '{path}' cannot be found out: {cause.Message} Nothing was written. See whether the disk is still there, and send again; with LiteDBStoreOptions.MinFreeBytes = 0 nobody asks.",
+        path, cause);
+
     public static StoreException DiskNearlyFull(string path, long free, long needed, long mark) => new(
         StoreFault.Refused,
         $"The disk of '{path}' is nearly full: {free} bytes are free, {needed} of them will be needed for what is committed already, and {mark} are to stay free (LiteDBStoreOptions.MinFreeBytes). Nothing was written. Acknowledgements are still taken; free some space to send again.",

@@ -32,6 +32,7 @@ internal interface IStoreFileSystem
     void SyncDirectory(string path);
 
     /// <summary>What this process may still write to the disk of <paramref name="path"/>.</summary>
+    /// <exception cref="IOException">The system does not say, for example because the disk is gone. Or <see cref="UnauthorizedAccessException"/>.</exception>
     long AvailableBytes(string path);
 
     /// <summary>Opens the witness of a store, which is its lock too; null where there is none, because nothing survives the process: then <see cref="TryLock"/> serves.</summary>

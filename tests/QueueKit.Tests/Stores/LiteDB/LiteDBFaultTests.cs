@@ -191,6 +191,22 @@ public class LiteDBFaultTests
         Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(3));
     }
 
+    [Test]
+    public void WhereNobodyCanSayHowMuchIsFreeMessagesAreRefusedAndTheStoreGoesOn()
+    {
+        LiteMessageStore store = Open(minFreeBytes: 1000);
+        Put(store, 1, FlushLevel.Flushed);
+        _disk.Available = -1;
+
+        StoreException refusal = Assert.Throws<StoreException>(() => Put(store, 2, FlushLevel.Flushed));
+
+        Assert.That(refusal.Fault, Is.EqualTo(StoreFault.Refused));
+        Assert.That(refusal.Message, Does.Contain(SimulatedStore.Paths.Data).And.Contain("The disk does not answer."));
+        _disk.Available = 1 << 20;
+        Put(store, 3, FlushLevel.Flushed);
+        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(2));
+    }
+
     // Checkpoints
 
     [Test]

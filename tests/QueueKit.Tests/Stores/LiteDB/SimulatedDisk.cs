@@ -37,6 +37,7 @@ internal sealed class SimulatedDisk : IStoreFileSystem
     /// <summary>Called before each flush, on the thread that flushes.</summary>
     public Action? BeforeSync { get; set; }
 
+    /// <summary>What is free; below zero: nobody can say.</summary>
     public long Available { get; set; } = 1L << 40;
 
     /// <summary>Whether the power is gone.</summary>
@@ -94,7 +95,7 @@ internal sealed class SimulatedDisk : IStoreFileSystem
         NoteNames();
     }
 
-    public long AvailableBytes(string path) => Available;
+    public long AvailableBytes(string path) => Available >= 0 ? Available : throw new IOException("The disk does not answer.");
 
     public Witness? OpenWitness(string storePath, bool storeExists, TimeProvider time, bool forRepair) => null;
 
