@@ -230,8 +230,7 @@ public class Closing(Durability durability) : Journey(durability)
     [Test]
     public async Task WhatWasSentAndSettledBeforeIsCommittedByTheClose()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "acked", "nacked", "kept");
         (await Receive(queue)).Ack();
@@ -312,8 +311,7 @@ public class Closing(Durability durability) : Journey(durability)
     [Test]
     public async Task AnAwaitedAckThatComesWhileTheStoreClosesIsAnswered()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         var provider = new StoreThatCallsOnClose(new InMemoryMessageStore());
         MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = provider });
         MessageQueue queue = await broker.DeclareQueueAsync("orders");
@@ -330,8 +328,7 @@ public class Closing(Durability durability) : Journey(durability)
     [Test]
     public async Task AStoreThatCannotBeClosedIsReportedToTheCloserAndToWhoeverWaitsForTheEnd()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         var error = new StoreException(StoreFault.Failed, "The disk is gone.");
         MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = new StoreThatCallsOnClose(new InMemoryMessageStore()) { OnClose = () => throw error } });
 
@@ -344,8 +341,7 @@ public class Closing(Durability durability) : Journey(durability)
     [Test]
     public async Task ADeletionThatTheCloseOvertakesIsToldThatTheBrokerIsClosed()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await Declare();
         await OpenAnew(options => options.LoggerFactory = ClosingOn("deleted"));
 
@@ -355,8 +351,7 @@ public class Closing(Durability durability) : Journey(durability)
     [Test]
     public async Task ASettleThatTheCloseOvertakesIsToldThatTheBrokerIsClosed()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await OpenAnew(options => options.LoggerFactory = ClosingOn("dead letter"));
         MessageQueue queue = await Declare();
         await Send(queue, "a");
@@ -370,8 +365,7 @@ public class Closing(Durability durability) : Journey(durability)
     [Test]
     public async Task ATransactionThatTheCloseOvertakesIsToldThatTheBrokerIsClosed()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await OpenAnew(options => options.LoggerFactory = ClosingOn("dead letter"));
         MessageQueue queue = await Declare();
         await Send(queue, "a");
@@ -387,8 +381,7 @@ public class Closing(Durability durability) : Journey(durability)
     [Test]
     public async Task WhatComesToTheStoreAfterTheCloseIsToldThatTheBrokerIsClosed()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Soon(Broker.DisposeAsync());
 

@@ -428,8 +428,7 @@ public class Consumers(Durability durability) : Journey(durability)
     [Test]
     public async Task AnAtMostOnceConsumerOutlivesARefusalOfTheStore()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "a", "b");
         var handled = new ConcurrentQueue<string>();

@@ -242,8 +242,7 @@ public class DeadLettering(Durability durability) : Journey(durability)
     [Test]
     public async Task TheMoveIsOneCommit()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "a", "b");
         (await Receive(queue)).Reject("so that the queue of dead letters exists");
@@ -264,8 +263,7 @@ public class DeadLettering(Durability durability) : Journey(durability)
     [Test]
     public async Task DeadLettersSurviveAReopeningWithEverythingThatIsKnown()
     {
-        if (!IsDurable)
-            Assert.Ignore("A transient queue is gone with its process.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare(new QueueOptions { RetryDelay = RetryDelay.None });
         await Soon(queue.SendAsync(Sending.Letter()));
         (await Receive(queue)).Nack(error: new FormatException("not a number"));
@@ -283,8 +281,7 @@ public class DeadLettering(Durability durability) : Journey(durability)
     [Test]
     public async Task AMoveThatTheStoreRefusesLeavesTheMessageInItsQueue()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "a", "b");
         (await Receive(queue)).Reject("so that the queue of dead letters exists");
@@ -306,8 +303,7 @@ public class DeadLettering(Durability durability) : Journey(durability)
     [Test]
     public async Task WhatHasFailedOftenEnoughIsNotTriedAgainWhenTheStoreRefusesItsMove()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare(new QueueOptions { MaxAttempts = 1 });
         await Send(queue, "a", "b");
         (await Receive(queue)).Reject("so that the queue of dead letters exists");
@@ -328,8 +324,7 @@ public class DeadLettering(Durability durability) : Journey(durability)
     [Test]
     public async Task NoDeadLetterIsLostWhenTheStoreRefusesTheirQueue()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "a");
 
@@ -347,8 +342,7 @@ public class DeadLettering(Durability durability) : Journey(durability)
     [Test]
     public async Task DurableDeadLettersDoNotEndInAQueueThatATransientOneHasCreated()
     {
-        if (!IsDurable)
-            Assert.Ignore("About durable queues.");
+        OnlyWithAStore();
         MessageQueue passing = await Declare("passing", new QueueOptions { Durability = Durability.Transient, DeadLetterQueue = "graveyard" });
         MessageQueue queue = await Declare(new QueueOptions { DeadLetterQueue = "graveyard" });
         await Send(passing, "transient");
@@ -366,8 +360,7 @@ public class DeadLettering(Durability durability) : Journey(durability)
     [Test]
     public async Task ADurableQueueWithATransientQueueOfDeadLettersIsRefused()
     {
-        if (!IsDurable)
-            Assert.Ignore("About durable queues.");
+        OnlyWithAStore();
         await Declare("orders.dead", QueueOptions.ForDeadLetters() with { Durability = Durability.Transient });
         Assert.That(async () => await Declare("orders"), Throws.InstanceOf<QueueDeclarationException>().With.Message.Contains("orders.dead"));
 
@@ -380,8 +373,7 @@ public class DeadLettering(Durability durability) : Journey(durability)
     [Test]
     public async Task ATransientQueueMayHaveADurableQueueOfDeadLetters()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await Declare("graveyard", QueueOptions.ForDeadLetters());
         MessageQueue queue = await Declare(new QueueOptions { Durability = Durability.Transient, DeadLetterQueue = "graveyard" });
         await Send(queue, "a");

@@ -184,8 +184,7 @@ public class Declaring(Durability durability) : Journey(durability)
     [Test]
     public async Task WhoeverDeclaresAQueueThatIsStillBeingDeclaredWaitsForTheStoreToo()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await Declare("first");
         Task<MessageQueue> first, second;
         using (CommitStall stall = Store.StallCommits())

@@ -10,8 +10,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ADeadLetterWhoseQueueIsDeletedOnTheWayIsNotLost()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await OpenAnew(options => options.LoggerFactory = DeletingOn("goes to", "orders.dead"));
         MessageQueue queue = await Declare();
         await Declare("orders.dead", QueueOptions.ForDeadLetters());
@@ -28,8 +27,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ATransactionWhoseDeadLettersLoseTheirQueueDoesNothing()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await OpenAnew(options => options.LoggerFactory = DeletingOn("goes to", "orders.dead"));
         MessageQueue queue = await Declare(), other = await Declare("other");
         await Declare("orders.dead", QueueOptions.ForDeadLetters());
@@ -68,8 +66,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ASendWhoseVictimsLoseTheirQueueOfDeadLettersKeepsThemInTheNextOne()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await OpenAnew(options => options.LoggerFactory = DeletingOn("goes to", "orders.dead"));
         MessageQueue queue = await DeclareFull(2, s_keepsTheOldest);
         await Declare("orders.dead", QueueOptions.ForDeadLetters());
@@ -84,8 +81,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ASendThatLosesItsQueueWhileItsVictimsAreMovedIsToldAndMovesNobody()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await OpenAnew(options => options.LoggerFactory = DeletingOn("goes to", "orders"));
         MessageQueue queue = await DeclareFull(2, s_keepsTheOldest);
         MessageQueue letters = await Declare("orders.dead", QueueOptions.ForDeadLetters());
@@ -99,8 +95,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task AFailedAttemptInATransactionIsNotPutOnRecordForAQueueThatIsDeletedOnTheWay()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await OpenAnew(options => options.LoggerFactory = DeletingOn("goes to", "orders"));
         MessageQueue queue = await Declare(), other = await Declare("other");
         await Send(queue, "a");
@@ -118,8 +113,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task LeasesThatARefusedTransactionGivesBackAreLostIfTheirQueueIsDeletedByThen()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await OpenAnew(options => options.LoggerFactory = DeletingOn("goes to", "orders"));
         MessageQueue queue = await Declare(), other = await Declare("other");
         await Declare("other.dead", QueueOptions.ForDeadLetters());
@@ -139,8 +133,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task WhatIsSentToAQueueWhoseDeclarationTheStoreRefusesIsRefusedToo()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await Declare("first");
         Task<MessageQueue> declaring;
         Task<SendReceipt> sending;
@@ -162,8 +155,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task AQueueOfDeadLettersThatTheStoreRefusedComesWithItsFirstMessageWhoeverSendsIt()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "a");
         Store.RefuseCommits(int.MaxValue, batch => batch.Operations.ToArray().Any(operation => operation.Key.Kind == StoreKind.Queue));
@@ -179,8 +171,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ADeadLetterThatComesWhileItsQueueIsBeingDeletedMakesNoSecondOneOfThatName([Values] bool refused)
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Declare("orders.dead", QueueOptions.ForDeadLetters());
         await Send(queue, "a");
@@ -209,8 +200,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ASendThatIsCommittedWhileItsQueueIsBeingDeletedIsToldWhatComesOfThat([Values] bool refused)
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         Task<SendReceipt> sending;
         Task<bool> deleting;
@@ -238,8 +228,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ASendThatIsCommittedBeforeADeletionThatFailsHearsThatNobodyKnows()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         Task<SendReceipt> sending;
         Task<bool> deleting;
@@ -263,8 +252,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ALargeQueueGoesAtOnceAndWhatItHasLeftInTheStoreGoesInSlices()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareLarge(5_000);
         var ranges = new List<StoreOperation>();
         Store.RefuseCommits(int.MaxValue, batch =>
@@ -288,8 +276,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ADeletionThatIsCutShortIsFinishedAfterTheNextOpening()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareLarge(5_000);
         int slices = 0;
         Store.RefuseCommits(int.MaxValue, batch => batch.Operations.ToArray().Any(operation => operation.Kind == StoreOperationKind.DeleteRange && operation.Key.Kind == StoreKind.Message) && ++slices > 2);
@@ -312,8 +299,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ALargeQueueWhoseDeletionTheStoreRefusesIsThereAgain()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareLarge(1_500);
         Store.RefuseCommits();
 
@@ -347,8 +333,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ALargePurgeThatTheStoreRefusesHalfwayHasPurgedTheOldest([Values] bool loaded)
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareLarge(5_000);
         if (!loaded)
             queue = await Reopen();
@@ -419,8 +404,7 @@ public class Deleting(Durability durability) : Journey(durability)
     [Test]
     public async Task ADeletionThatTheStoreRefusesLeavesOneQueueOfTheNameThoughADeadLetterCameMeanwhile()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "1", "2");
         (await Receive(queue)).Reject("no");

@@ -27,6 +27,13 @@ public abstract class Journey(Durability durability)
 
     private protected bool IsDurable => durability != Durability.Transient;
 
+    /// <summary>Leaves the transient half of a fixture out of a test about what is stored: such a queue asks no store for anything, and is gone with its process.</summary>
+    private protected void OnlyWithAStore()
+    {
+        if (!IsDurable)
+            Assert.Ignore("A transient queue has no store that could refuse, fail or be opened again; the durable half of this fixture runs the test.");
+    }
+
     [SetUp]
     public async Task OpenTheBroker()
     {

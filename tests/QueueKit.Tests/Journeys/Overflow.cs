@@ -399,8 +399,7 @@ public class Overflow(Durability durability) : Journey(durability)
     [Test]
     public async Task VictimAndNewcomerChangePlacesInOneCommit()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareFull(2, new QueueOptions { Overflow = OverflowPolicy.DropOldest });
         using (CommitStall stall = Store.StallCommits())
         {
@@ -419,8 +418,7 @@ public class Overflow(Durability durability) : Journey(durability)
     [Test]
     public async Task ANewcomerThatTheStoreRefusesPutsItsVictimsBackInTheirPlace()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareFull(3, new QueueOptions { Overflow = OverflowPolicy.DropOldest });
         Store.RefuseCommits();
 
@@ -437,8 +435,7 @@ public class Overflow(Durability durability) : Journey(durability)
     [Test]
     public async Task ANewcomerThatTheStoreRefusesKillsNobody([Values] bool batch)
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareFull(3, s_keepsTheOldest);
         await Send(queue, "4");
         Assert.That(await DeadLettersOf(queue), Has.Length.EqualTo(1), "so that the queue of dead letters exists");
@@ -459,8 +456,7 @@ public class Overflow(Durability durability) : Journey(durability)
     [Test]
     public async Task ATransactionThatTheStoreRefusesKillsNobody([Values] bool transientVictims)
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareFull(2, s_keepsTheOldest with { Durability = transientVictims ? Durability.Transient : Durability });
         MessageQueue other = await Declare("other");
         await Send(queue, "3");
@@ -514,8 +510,7 @@ public class Overflow(Durability durability) : Journey(durability)
     [Test]
     public async Task AVictimThatIsKeptLeavesInTheCommitOfTheNewcomer()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareFull(2, s_keepsTheOldest);
         await Send(queue, "3");
         await Idle(queue);
@@ -553,8 +548,7 @@ public class Overflow(Durability durability) : Journey(durability)
     [Test]
     public async Task DeadLettersThatTheirQueueDropsAreCountedAsDiscardedUnlessTheStoreRefusesTheNewcomer()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         await DeclareFull(1, QueueOptions.ForDeadLetters() with { Overflow = OverflowPolicy.DropNewest }, "orders.dead");
         MessageQueue queue = await DeclareFull(2, s_keepsTheOldest);
 

@@ -207,8 +207,7 @@ public class Redelivery(Durability durability) : Journey(durability)
     [Test]
     public async Task FailedAttemptsSurviveAReopeningOfTheStore()
     {
-        if (!IsDurable)
-            Assert.Ignore("A transient queue is gone with its process.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare(new QueueOptions { RetryDelay = RetryDelay.Constant(Minute) });
         await Send(queue, "a", "b");
         (await Receive(queue)).Nack(error: new InvalidOperationException("out of milk"));

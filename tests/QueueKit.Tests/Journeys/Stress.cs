@@ -155,8 +155,7 @@ public class Stress(Durability durability) : Journey(durability)
     [Test]
     public async Task RefusalsOfTheStoreInBetweenLoseNothing()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare(new QueueOptions { MaxMessages = 32, RetryDelay = RetryDelay.None, MaxAttempts = null });
         int commits = 0;
         Store.RefuseCommits(int.MaxValue, _ => Interlocked.Increment(ref commits) % 11 == 0);

@@ -150,8 +150,7 @@ public class TimeAndDelays(Durability durability) : Journey(durability)
     [Test]
     public async Task ADueTimeSurvivesAReopeningAndWhatCameDueMeanwhileIsReady()
     {
-        if (!IsDurable)
-            Assert.Ignore("A transient queue is gone with its process.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Soon(queue.SendAsync(new Message(Text("soon").Body) { Delay = Minute }));
         await Soon(queue.SendAsync(new Message(Text("late").Body) { Delay = 10 * Minute }));

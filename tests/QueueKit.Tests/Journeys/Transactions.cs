@@ -508,8 +508,7 @@ public class Transactions(Durability durability) : Journey(durability)
     [Test]
     public async Task ATransactionThatTheStoreRefusesDidNothing()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await DeclareFull(3, new QueueOptions { Overflow = OverflowPolicy.DropOldest });
         MessageQueue transient = await Declare("transient", new QueueOptions { Durability = Durability.Transient });
         MessageQueue other = await Declare("other");
@@ -533,8 +532,7 @@ public class Transactions(Durability durability) : Journey(durability)
     [Test]
     public async Task AfterARefusalTheDeliveriesCanBeSettledAgain()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "a", "b");
         Delivery a = await Receive(queue), b = await Receive(queue);
@@ -554,8 +552,7 @@ public class Transactions(Durability durability) : Journey(durability)
     [Test]
     public async Task ATransactionIsOneCommit()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare(), other = await Declare("other");
         await Send(queue, "a");
         Delivery delivery = await Receive(queue);
@@ -585,8 +582,7 @@ public class Transactions(Durability durability) : Journey(durability)
     [Test]
     public async Task AfterAFailureOfTheStoreNobodyGetsTheMessagesOfTheTransaction()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         await Send(queue, "a");
         Delivery delivery = await Receive(queue);
@@ -605,8 +601,7 @@ public class Transactions(Durability durability) : Journey(durability)
     [Test]
     public async Task ATransactionOverDurableAndTransientQueuesIsDecidedByTheStore()
     {
-        if (!IsDurable)
-            Assert.Ignore("About the store.");
+        OnlyWithAStore();
         MessageQueue queue = await Declare();
         MessageQueue transient = await Declare("transient", new QueueOptions { Durability = Durability.Transient });
         await Send(transient, "a");
