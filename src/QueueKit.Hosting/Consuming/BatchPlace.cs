@@ -6,26 +6,18 @@ internal sealed class BatchPlace(HostedConsumer consumer, Invoker handler) : Pla
     private readonly List<Delivery> _batch = [];
     private readonly Dictionary<Delivery, Settlement> _outcomes = [];
 
-    protected override async ValueTask NextAsync(MessageReceiver receiver, bool isProbe)
+    protected override async ValueTask HandleAsync(Delivery first, MessageReceiver receiver, bool isProbe, CancellationToken ct)
     {
-        Delivery? first = await TakeAsync(receiver, isProbe).ConfigureAwait(false);
-        if (first is null || !Hold(first, out CancellationToken ct))
-        {
-            if (isProbe)
-                Consumer.Gate.Undecided();
-            return;
-        }
         try
         {
             _batch.Add(first);
             if (await FillAsync(receiver, isProbe ? 1 : Consumer.Options.BatchSize).ConfigureAwait(false))
-                await HandleAsync(isProbe, ct).ConfigureAwait(false);
+                await HandleBatchAsync(isProbe, ct).ConfigureAwait(false);
             else if (!IsAbandoned)
                 _batch.ForEach(static delivery => delivery.Release());
         }
         finally
         {
-            LetGo();
             _batch.Clear();
             _outcomes.Clear();
         }
@@ -67,7 +59,7 @@ internal sealed class BatchPlace(HostedConsumer consumer, Invoker handler) : Pla
         return !Consumer.IsStopping;
     }
 
-    private async ValueTask HandleAsync(bool isProbe, CancellationToken ct)
+    private async ValueTask HandleBatchAsync(bool isProbe, CancellationToken ct)
     {
         var context = new MessageContext(_batch[0], Consumer.Broker);
         try

@@ -128,11 +128,31 @@ internal abstract class Place(HostedConsumer consumer)
         return held.Length > 0;
     }
 
-    /// <summary>Waits for a message, takes it, and sees to it that it is settled. Returns also if there was none after all.</summary>
-    protected abstract ValueTask NextAsync(MessageReceiver receiver, bool isProbe);
+    /// <summary>Handles a message that is held, with as many more from the receiver as the place takes at a time, and settles them.</summary>
+    protected abstract ValueTask HandleAsync(Delivery first, MessageReceiver receiver, bool isProbe, CancellationToken ct);
 
-    /// <summary>Takes a message if there is one; otherwise waits until it is worth another look.</summary>
-    protected ValueTask<Delivery?> TakeAsync(MessageReceiver receiver, bool isProbe) =>
+    // Waits for a message, takes it, and sees to it that it is settled. Returns also if there was none after all.
+    private async ValueTask NextAsync(MessageReceiver receiver, bool isProbe)
+    {
+        Delivery? delivery = await TakeAsync(receiver, isProbe).ConfigureAwait(false);
+        if (delivery is null || !Hold(delivery, out CancellationToken ct))
+        {
+            if (isProbe)
+                consumer.Gate.Undecided();
+            return;
+        }
+        try
+        {
+            await HandleAsync(delivery, receiver, isProbe, ct).ConfigureAwait(false);
+        }
+        finally
+        {
+            LetGo();
+        }
+    }
+
+    // Takes a message if there is one; otherwise waits until it is worth another look.
+    private ValueTask<Delivery?> TakeAsync(MessageReceiver receiver, bool isProbe) =>
         receiver.TryReceive(out Delivery? delivery) ? new ValueTask<Delivery?>(delivery) : WaitAndTakeAsync(receiver, isProbe);
 
     private async ValueTask<Delivery?> WaitAndTakeAsync(MessageReceiver receiver, bool isProbe)
@@ -162,8 +182,8 @@ internal abstract class Place(HostedConsumer consumer)
         return false;
     }
 
-    /// <summary>The place is free again.</summary>
-    protected void LetGo()
+    // The place is free again.
+    private void LetGo()
     {
         lock (_lock)
         {

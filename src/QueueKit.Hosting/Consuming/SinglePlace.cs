@@ -3,26 +3,7 @@ namespace QueueKit.Hosting.Consuming;
 /// <summary>A place that handles one message at a time.</summary>
 internal sealed class SinglePlace(HostedConsumer consumer) : Place(consumer)
 {
-    protected override async ValueTask NextAsync(MessageReceiver receiver, bool isProbe)
-    {
-        Delivery? delivery = await TakeAsync(receiver, isProbe).ConfigureAwait(false);
-        if (delivery is null || !Hold(delivery, out CancellationToken ct))
-        {
-            if (isProbe)
-                Consumer.Gate.Undecided();
-            return;
-        }
-        try
-        {
-            await HandleAsync(delivery, isProbe, ct).ConfigureAwait(false);
-        }
-        finally
-        {
-            LetGo();
-        }
-    }
-
-    private async ValueTask HandleAsync(Delivery delivery, bool isProbe, CancellationToken ct)
+    protected override async ValueTask HandleAsync(Delivery delivery, MessageReceiver receiver, bool isProbe, CancellationToken ct)
     {
         Invoker? handler = Consumer.Handlers.Find(delivery.Message);
         if (handler is null)
