@@ -51,7 +51,9 @@ public class Deleting(Durability durability) : Journey(durability)
         var clock = new HookedClock(Clock);
         await OpenAnew(options => options.TimeProvider = clock);
         MessageQueue queue = await Declare();
-        await Send(queue, "with ample room, the next one takes its place without the lock");
+        // With ample room, the next one from this thread takes its place without the lock. From another thread it would not, and the deletion
+        // would wait for the lock that its own test holds: so nothing is awaited between the two.
+        Send(queue, "first").GetAwaiter().GetResult();
 
         if (IsDurable)
             clock.OnNextRead = () => Soon(Broker.DeleteQueueAsync("orders")).GetAwaiter().GetResult();
@@ -385,14 +387,24 @@ public class Deleting(Durability durability) : Journey(durability)
     private sealed class HookedClock(VirtualClock clock) : TimeProvider
     {
         private Action? _onNextRead;
+        private int _thread;
 
-        public Action OnNextRead { set => _onNextRead = value; }
+        /// <summary>What the thread that sets this does when it reads the clock next.</summary>
+        public Action OnNextRead
+        {
+            set
+            {
+                _thread = Environment.CurrentManagedThreadId;
+                _onNextRead = value;
+            }
+        }
 
         public override long TimestampFrequency => clock.TimestampFrequency;
 
         public override long GetTimestamp()
         {
-            Interlocked.Exchange(ref _onNextRead, null)?.Invoke();
+            if (Environment.CurrentManagedThreadId == _thread)
+                Interlocked.Exchange(ref _onNextRead, null)?.Invoke();
             return clock.GetTimestamp();
         }
 
