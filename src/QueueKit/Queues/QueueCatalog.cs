@@ -112,7 +112,10 @@ internal sealed class QueueCatalog(BrokerContext broker)
             _lastId = MetaRecord.Read(lastId);
         var counters = new LaneCounters();
         CommitRecord lastCommit = meta.TryGetValue(CommitRecord.FoldKey, out StoreRecord fold) ? CommitRecord.Read(fold, counters) : default;
-        await foreach (StoreRecord record in ReadAsync(store, CommitRecord.KeyOf(lastCommit.Number + 1), StoreKey.After(StoreKind.Delta), ct).ConfigureAwait(false))
+        var places = new List<StoreRecord>();
+        await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Delta), StoreKey.After(StoreKind.Delta), ct).ConfigureAwait(false))
+            places.Add(record);
+        foreach (StoreRecord record in CommitRecord.InOrder(places, lastCommit))
         {
             CommitRecord commit = CommitRecord.Read(record, counters);
             if (commit.Number != lastCommit.Number + 1)

@@ -4,12 +4,13 @@ namespace QueueKit.Stores;
 
 /// <summary>What every commit leaves beside its own operations: its number, the last sequence number given out, so that neither is ever used twice, and what it changed in the counts of lanes.</summary>
 /// <remarks>
-/// Each commit adds a record of its own, so that no record is written again and again; now and then they are folded into one. Opening reads the fold and
-/// the records behind it, a few hundred at most. Their numbers have no gaps: one that is missing is a commit that is missing.
+/// The records go round in <see cref="FoldInterval"/> places: to overwrite one costs a store less than to add one and delete another. Before the places are used
+/// again, what they hold is folded into one record. Opening reads the fold and the records with higher numbers. Those have no gaps: one that is missing is a
+/// commit that is missing.
 /// </remarks>
 internal readonly record struct CommitRecord(long Number, long LastSequence)
 {
-    /// <summary>Every so many commits the records are folded.</summary>
+    /// <summary>Every so many commits the records are folded; and so many places there are.</summary>
     public const int FoldInterval = 256;
 
     public static readonly StoreKey FoldKey = new(StoreKind.Meta, 0, 0, 0, 0, 1);
@@ -20,7 +21,8 @@ internal readonly record struct CommitRecord(long Number, long LastSequence)
     //  The checksum is CRC-32C over what stands before it and the key. In a fold the entries are counts, otherwise changes.
     private const int EntriesAt = 16;
 
-    public static StoreKey KeyOf(long number) => new(StoreKind.Delta, 0, 0, 0, 0, number);
+    /// <summary>The place of a commit's record.</summary>
+    public static StoreKey KeyOf(long number) => new(StoreKind.Delta, 0, 0, 0, 0, number % FoldInterval);
 
     /// <summary>Adds the record to its batch, and where it is time the fold of all before it.</summary>
     /// <param name="batch">The batch, complete but for this.</param>
@@ -29,29 +31,46 @@ internal readonly record struct CommitRecord(long Number, long LastSequence)
     public void WriteTo(StoreBatch batch, LaneCounters counters, CommitRecord previous)
     {
         if (Number % FoldInterval == 0)
-        {
             previous.WriteFoldTo(batch, counters);
-            batch.DeleteRange(KeyOf(0), KeyOf(Number));
-        }
         byte[] value = new byte[EntriesAt + LaneCounters.LengthOf(batch.LaneChanges) + RecordChecksum.Length];
         LaneCounters.Write(batch.LaneChanges, value.AsSpan(EntriesAt));
         WriteNumbers(value);
         StoreKey key = KeyOf(Number);
-        batch.Insert(key, RecordChecksum.Seal(value, key));
+        batch.Put(key, RecordChecksum.Seal(value, key));
     }
 
     /// <summary>Writes the fold of all commits up to this one, in the place of everything that they have left.</summary>
     public void WriteFoldTo(StoreBatch batch, LaneCounters counters) => batch.Put(FoldKey, Encode(FoldKey, counters.Encode()));
+
+    /// <summary>The number of the commit that left a record; null if it is not what one has left there.</summary>
+    public static long? NumberOf(in StoreRecord record)
+    {
+        ReadOnlySpan<byte> value = record.Head.Span;
+        if (value.Length < EntriesAt + RecordChecksum.Length || !RecordChecksum.IsRight(value, record.Key))
+            return null;
+        long number = BinaryPrimitives.ReadInt64LittleEndian(value);
+        return record.Key == FoldKey || record.Key == KeyOf(number) ? number : null;
+    }
 
     /// <summary>Reads a record and adds its entries to <paramref name="counters"/>.</summary>
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not such a record.</exception>
     public static CommitRecord Read(in StoreRecord record, LaneCounters counters)
     {
         ReadOnlySpan<byte> value = record.Head.Span;
-        if (value.Length < EntriesAt + RecordChecksum.Length || !RecordChecksum.IsRight(value, record.Key) || !counters.TryRead(value[EntriesAt..^RecordChecksum.Length]))
-            throw new StoreException(StoreFault.Unreadable, "The stored record of a commit is damaged: its checksum does not match its content and key. Numbers might be given out twice, so the store is not opened; restore it from a backup. Nothing was changed.");
-        return new CommitRecord(BinaryPrimitives.ReadInt64LittleEndian(value), BinaryPrimitives.ReadInt64LittleEndian(value[8..]));
+        if (NumberOf(record) is not { } number || !counters.TryRead(value[EntriesAt..^RecordChecksum.Length]))
+            throw Damaged();
+        return new CommitRecord(number, BinaryPrimitives.ReadInt64LittleEndian(value[8..]));
     }
+
+    /// <summary>Puts what was found in the places in the order of the commits, without what the fold has already.</summary>
+    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: one of them is damaged, and nobody knows which commit it was of.</exception>
+    public static IEnumerable<StoreRecord> InOrder(IEnumerable<StoreRecord> places, CommitRecord fold) =>
+        places.Select(static record => (Number: NumberOf(record) ?? throw Damaged(), Record: record))
+            .Where(place => place.Number > fold.Number)
+            .OrderBy(static place => place.Number)
+            .Select(static place => place.Record);
+
+    private static StoreException Damaged() => new(StoreFault.Unreadable, "The stored record of a commit is damaged: its checksum does not match its content and key. Numbers might be given out twice, so the store is not opened; restore it from a backup. Nothing was changed.");
 
     private byte[] Encode(in StoreKey key, byte[] entries)
     {

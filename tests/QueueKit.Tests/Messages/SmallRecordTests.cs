@@ -167,15 +167,15 @@ public class SmallRecordTests
     [Test]
     public void ACommitComesBack() => Gen.Select(Gen.Long[1, long.MaxValue], Gen.Long).Sample((number, sequence) =>
     {
-        StoreOperation insert = Write(new CommitRecord(number, sequence));
-        return insert.Kind == StoreOperationKind.Insert && insert.Key == CommitRecord.KeyOf(number) && Read(insert) == new CommitRecord(number, sequence);
+        StoreOperation put = Write(new CommitRecord(number, sequence));
+        return put.Kind == StoreOperationKind.Put && put.Key == CommitRecord.KeyOf(number) && Read(put) == new CommitRecord(number, sequence);
     });
 
     [Test]
     public void ACommitTellsWhatItChangedInTheCountsOfLanes()
     {
         var counters = new LaneCounters();
-        StoreOperation insert = Write(new CommitRecord(7, 42), static batch =>
+        StoreOperation put = Write(new CommitRecord(7, 42), static batch =>
         {
             batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 41), 1, 100);
             batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 4, 0, 0, 42), 1, 10);
@@ -183,7 +183,7 @@ public class SmallRecordTests
             batch.LaneChanges.Add(new StoreKey(StoreKind.Parked, 3, 9, 0, 5, 43), 1, 1);
         });
 
-        Read(insert, counters);
+        Read(put, counters);
 
         Assert.That(counters.LanesOf(3), Is.EqualTo(new[] { ((byte)4, new LaneCount(1, 10)), ((byte)9, new LaneCount(-2, 70)) }));
         Assert.That(counters.LanesOf(4), Is.Empty);
@@ -201,9 +201,33 @@ public class SmallRecordTests
         new CommitRecord(2 * CommitRecord.FoldInterval, 99).WriteTo(batch, counters, new CommitRecord(2 * CommitRecord.FoldInterval - 1, 98));
 
         var read = new LaneCounters();
-        Assert.That(batch.Operations.ToArray().Select(operation => operation.Kind), Is.EqualTo(new[] { StoreOperationKind.Put, StoreOperationKind.DeleteRange, StoreOperationKind.Insert }));
+        Assert.That(batch.Operations.ToArray().Select(operation => operation.Kind), Is.EqualTo(new[] { StoreOperationKind.Put, StoreOperationKind.Put }));
         Assert.That(Read(batch.Operations[0], read), Is.EqualTo(new CommitRecord(2 * CommitRecord.FoldInterval - 1, 98)));
         Assert.That(read.LanesOf(3), Is.EqualTo(new[] { ((byte)9, new LaneCount(5, 50)) }));
+    }
+
+    [Test]
+    public void TheRecordsGoRoundAndAreReadInTheOrderOfTheCommits()
+    {
+        var places = new Dictionary<StoreKey, StoreRecord>();
+        for (long number = 1; number <= 700; number++)
+        {
+            StoreOperation put = Write(new CommitRecord(number, number));
+            places[put.Key] = Stored(put.Key, put.Head.ToArray());
+        }
+
+        Assert.That(places, Has.Count.EqualTo(CommitRecord.FoldInterval));
+        Assert.That(CommitRecord.InOrder(places.Values, new CommitRecord(511, 511)).Select(record => CommitRecord.NumberOf(record)), Is.EqualTo(Enumerable.Range(512, 189)));
+    }
+
+    [Test]
+    public void ACommitInThePlaceOfAnotherIsUnreadable()
+    {
+        StoreKey other = CommitRecord.KeyOf(8);
+        byte[] value = Write(new CommitRecord(7, 42)).Head.ToArray();
+        RecordChecksum.Seal(value, other);
+
+        AssertUnreadable(() => CommitRecord.Read(Stored(other, value), new LaneCounters()), "commit");
     }
 
     [Test]
