@@ -20,12 +20,9 @@ public static class QueueKitHealthChecksBuilderExtensions
         ArgumentNullException.ThrowIfNull(builder);
         var options = new QueueKitHealthOptions();
         configure?.Invoke(options);
-        BrokerHealthCheck? check = null;
-        // One for the life of the host: it compares what it sees with what it saw.
         return builder.Add(new HealthCheckRegistration(
             string.IsNullOrEmpty(broker) ? "queuekit" : $"queuekit-{broker}",
-            services => LazyInitializer.EnsureInitialized(ref check, () => new BrokerHealthCheck(
-                services.GetRequiredKeyedService<HostedBroker>(broker ?? BrokerRegistration.DefaultName), options, services.GetService<TimeProvider>() ?? TimeProvider.System)),
+            services => new BrokerHealthCheck(services.GetRequiredKeyedService<HostedBroker>(broker ?? BrokerRegistration.DefaultName), options),
             failureStatus: null, tags: ["ready"]));
     }
 }

@@ -15,6 +15,6 @@ public sealed class QueueKitHealthOptions
     /// <summary>How long one message has been with its consumer; null for never. Default: 10 minutes.</summary>
     public TimeSpan? Handling { get; set; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>How long commits may make no progress, seen by two checks, before the store counts as hanging, which is unhealthy. Default: 30 s.</summary>
+    /// <summary>How long one commit may take before the store counts as hanging, which is unhealthy. Default: 30 s.</summary>
     public TimeSpan StoreHangs { get; set; } = TimeSpan.FromSeconds(30);
 }

@@ -122,7 +122,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
         }
         var recovery = new CrashRecovery(broker, store.Witness, lastCommit, meta.GetValueOrDefault(MetaRecord.JudgedKey));
         broker.Store = store;
-        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit, counters, broker.Telemetry);
+        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit, counters, broker.Telemetry, broker.Clock);
 
         var queues = new List<StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))

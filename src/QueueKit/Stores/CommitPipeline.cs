@@ -16,6 +16,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
     // Where a batch is cut: enough to make the price of a flush vanish, little enough to bound the wait of the first in it.
     private const int MaxBatchWorks = 8192;
     private const long MaxBatchBytes = 16 * 1024 * 1024;
+    private const long NoCommit = long.MinValue;
 
     private readonly IMessageStore _store;
     private readonly Witness? _witness;
@@ -44,15 +45,19 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private CommitRecord _lastCommit;
     private readonly LaneCounters _counters;
     private readonly BrokerTelemetry? _telemetry;
+    private readonly BrokerClock? _clock;
+    private long _commitBeganAt = NoCommit;
 
     /// <param name="store">The store, which the pipeline now owns.</param>
     /// <param name="scheduler">Where the loop runs if the store does not block.</param>
     /// <param name="lastCommit">What the last <see cref="CommitRecord"/> in the store says, or its default.</param>
     /// <param name="counters">The counts of its lanes, which the pipeline keeps from now on.</param>
     /// <param name="telemetry">Who measures commits; null for nobody.</param>
-    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit, LaneCounters counters, BrokerTelemetry? telemetry = null)
+    /// <param name="clock">Tells how long a commit has been under way; null if nobody will ask.</param>
+    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit, LaneCounters counters, BrokerTelemetry? telemetry = null, BrokerClock? clock = null)
     {
         _telemetry = telemetry;
+        _clock = clock;
         _counters = counters;
         _lastCommit = lastCommit;
         _store = store;
@@ -72,6 +77,10 @@ internal sealed class CommitPipeline : IAsyncDisposable
 
     /// <summary>How many works were committed: with <see cref="CommitNumber"/>, the mean batch.</summary>
     public long CommittedWorks { get; private set; }
+
+    /// <summary>For how long the store has been at the commit that is under way; null if none is. Safe for any thread.</summary>
+    public TimeSpan? RunningCommitAge =>
+        Volatile.Read(ref _commitBeganAt) is var beganAt && beganAt == NoCommit ? null : new TimeSpan(Math.Max(0, _clock!.Now - beganAt));
 
     /// <summary>Why the store has stopped; null while it works.</summary>
     public StoreException? Fault => Volatile.Read(ref _fault);
@@ -310,6 +319,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
     {
         var record = new CommitRecord(CommitNumber + 1, _sequence);
         record.WriteTo(_batch, _counters, _lastCommit);
+        if (_clock is not null)
+            Volatile.Write(ref _commitBeganAt, _clock.Now);
         try
         {
             _store.Commit(_batch, level);
@@ -330,6 +341,10 @@ internal sealed class CommitPipeline : IAsyncDisposable
         {
             reason = new StoreException(StoreFault.Failed, $"The store failed in a way it does not explain ({error.GetType().Name}: {error.Message}). Whether the commit was written is unknown; open the broker again to find out.", innerException: error);
             return CommitOutcome.Unknown;
+        }
+        finally
+        {
+            Volatile.Write(ref _commitBeganAt, NoCommit);
         }
         _lastCommit = record;
         _counters.Apply(_batch.LaneChanges);
