@@ -83,6 +83,7 @@ public sealed class HostedBroker : IAsyncDisposable
             else
                 problems.Add($"Recurring message '{recurring.Name}': {problem}");
         }
+        problems.AddRange(Read<QueueKitHealthOptions>(_registration.Name, problems)?.Problems(_registration) ?? []);
         if (problems.Count > 0)
             throw new QueueKitConfigurationException(string.Join(Environment.NewLine, problems.Distinct()));
 

@@ -63,9 +63,15 @@ public class BadInputTests : HostJourney
     [TestCase("QK:Queues:orders:RetryDelay", "often", "QK:Queues:orders:RetryDelay is 'often'")]
     [TestCase("QK:Queues:orders:RetryDelay:Jitter", "7", "QK:Queues:orders:RetryDelay: The jitter is a share between 0 and 1")]
     [TestCase("QK:DrainTimeout", "x", "QK:DrainTimeout is 'x'")]
-    [TestCase("QK:Stores", "x", "QK:Stores: there is no such option. There are DrainTimeout, Handlers, MaxMessageBytes, Queues")]
+    [TestCase("QK:Stores", "x", "QK:Stores: there is no such option. There are DrainTimeout, Handlers, Health, MaxMessageBytes, Queues, Recurring")]
     [TestCase("QK:Handlers:orders:Concurrency", "x", "QK:Handlers:orders:Concurrency is 'x'; it must be a whole number, 1 to 10,000")]
     [TestCase("QK:Handlers:ordres:Concurrency", "2", "QK:Handlers:ordres: queue 'ordres' has no handler")]
+    [TestCase("QK:Queues:orders:MaxAttempts", "5000000000", "QK:Queues:orders:MaxAttempts is '5000000000'; it must be a whole number, at least 1")]
+    [TestCase("QK:Queues:orders:Overflow", "Reject, DropOldest", "QK:Queues:orders:Overflow is 'Reject, DropOldest'; it must be one of")]
+    [TestCase("QK:Health:DeadLetters", "few", "QK:Health:DeadLetters is 'few'; it must be a whole number, at least 0, or \"none\"")]
+    [TestCase("QK:Health:DeadLetters", "-1", "Health of the broker: DeadLetters is -1; it must be at least 0")]
+    [TestCase("QK:Health:StoreHangs", "0:0", "Health of the broker: StoreHangs is 00:00:00; it must be positive")]
+    [TestCase("QK:Health:Depth", "1", "QK:Health:Depth: there is no such option. There are DeadLetters, Handling, Messages, OldestMessage, StoreHangs")]
     [TestCase("QK:Handlers:orders:Outage:FirstPause", "x", "QK:Handlers:orders:Outage:FirstPause is 'x'")]
     public Task ConfigurationThatCannotBeRead(string key, string value, string complaint) =>
         Refuses(queueKit => queueKit.AddQueue("orders").AddHandler<Order, Cook>("orders").Bind(Configuration((key, value)).GetSection("QK")), complaint);
