@@ -19,7 +19,9 @@ internal sealed class QueueRequester<T>(HostedBroker broker, string queue) : IQu
         try
         {
             Task<Message> reply = await broker.Replies.ExpectAsync(id).WaitAsync(both.Token).ConfigureAwait(false);
-            await broker.Broker.GetQueue(queue).SendAsync(message, both.Token).ConfigureAwait(false);
+            SendReceipt receipt = await broker.Broker.GetQueue(queue).SendAsync(message, both.Token).ConfigureAwait(false);
+            if (receipt.Outcome != SendOutcome.Accepted)
+                throw new QueueFullException($"Queue '{queue}' is full and dropped the request, as its overflow policy says. Nobody will reply to it; send it again later, or choose another policy.");
             Message answer = await reply.WaitAsync(both.Token).ConfigureAwait(false);
             return format.TryRead(answer, out TReply? value, out Settlement rejection)
                 ? value
@@ -27,7 +29,7 @@ internal sealed class QueueRequester<T>(HostedBroker broker, string queue) : IQu
         }
         catch (OperationCanceledException error) when (timer.IsCancellationRequested && !ct.IsCancellationRequested)
         {
-            throw new TimeoutException($"No reply to a request to queue '{queue}' came within {wait}. It may still be handled.", error);
+            throw new TimeoutException($"No reply to a request to queue '{queue}' came within {wait}. It may still be handled, unless it was removed in the meantime.", error);
         }
         finally
         {
