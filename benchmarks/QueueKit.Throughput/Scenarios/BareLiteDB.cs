@@ -31,7 +31,7 @@ internal sealed class BareLiteDB : IDisposable
         _lock = StoreOpening.Lock(disk, paths);
         _files = StoreOpening.Open(disk, paths, new LiteDBStoreOptions());
         _engine = LiteEngines.Open(_files.Data, _files.Log);
-        _thread = new Thread(Run) { IsBackground = true };
+        _thread = new Thread(Run) { IsBackground = true, Name = "Bare commit" };
         _thread.Start();
     }
 

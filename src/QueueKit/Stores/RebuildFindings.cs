@@ -32,6 +32,12 @@ internal sealed class RebuildFindings
         Say($"The last {Count(confirmed - last, "confirmed commit")} ({Numbers("number", last + 1, confirmed)} missing): what was sent there is lost, and what was acknowledged there is back.");
     }
 
+    public void MaybeMissingAtTheEnd(long last, long possible)
+    {
+        MissingCommits += possible - last;
+        Say($"The record of {Count(possible - last, "commit")} behind commit {last} may be lost: what was sent there is lost if it is not here, and what was acknowledged there may be back.");
+    }
+
     public void NoWitness(string path) => Say($"'{path}', the witness of the store, was missing: whether the last commits are all here is not known.");
 
     /// <summary>Messages have a queue of a new name, because the name is lost or another queue has it.</summary>
@@ -59,6 +65,9 @@ internal sealed class RebuildFindings
             LosesAttempts = true;
             Say($"What is known of failed attempts at {Count(queue.Count(), "message")} of {Queue(queue.Key, names)} is lost: they count as never tried.");
         }
+        int commits = keys.Count(static key => key.Kind == StoreKind.Delta);
+        if (commits > 0)
+            Say($"{Count(commits, "record")} of what commits changed in the counts {(commits == 1 ? "is" : "are")} lost; the messages were counted anew.");
         foreach (StoreKey key in keys.Where(static key => key.Kind == StoreKind.Meta))
             Say($"The store's record of {MetaRecord.Describe(key)} is lost; it was made anew where it is needed.");
     }

@@ -36,7 +36,6 @@ public sealed class StoreRebuild
     private readonly SortedDictionary<long, StoreRecord> _commits = [];
     private readonly List<StoreKey> _lost = [];
     private StoreRecord? _fold;
-    private long _lastLostCommit;
     private long _lastSequence;
     private uint _lastQueueId;
 
@@ -81,8 +80,8 @@ public sealed class StoreRebuild
                 See(record.Key);
                 Insert(record);
                 break;
-            case StoreKind.Delta when RecordChecksum.IsRight(record.Head.Span, record.Key):
-                _commits.Add(record.Key.Sequence, record);
+            case StoreKind.Delta when CommitRecord.TryReadNumber(record, out long number):
+                _commits.Add(number, record);
                 break;
             case var kind when !Enum.IsDefined(kind):
                 throw new StoreException(StoreFault.Unreadable, $"The store has records of the kind {(int)kind}, which a newer version of QueueKit has written. Repair it with that version. Nothing was changed.");
@@ -100,8 +99,6 @@ public sealed class StoreRebuild
             See(key);
         else if (key.Kind == StoreKind.Queue)
             _lastQueueId = Math.Max(_lastQueueId, key.Queue);
-        else if (key.Kind == StoreKind.Delta)
-            _lastLostCommit = Math.Max(_lastLostCommit, key.Sequence);
     }
 
     /// <summary>Writes what opening the store goes by. Everything is flushed when it returns.</summary>
@@ -113,8 +110,14 @@ public sealed class StoreRebuild
         var findings = new RebuildFindings();
         var before = new LaneCounters();
         CommitRecord last = ReadCommits(before, findings, out bool isCounted);
-        long confirmed = Math.Max(Math.Max(last.Number, _lastLostCommit), _witness?.ConfirmedCommit ?? 0);
+        long confirmed = Math.Max(last.Number, _witness?.ConfirmedCommit ?? 0);
         findings.MissingAtTheEnd(last.Number, confirmed);
+        // Only the witness knows whether the places behind the last commit had older records or newer ones.
+        if (_witness is null or { WasMissing: true } && LastPossible(last.Number) is var possible && possible > last.Number)
+        {
+            findings.MaybeMissingAtTheEnd(last.Number, possible);
+            confirmed = possible;
+        }
         if (_witness is { WasMissing: true })
             findings.NoWitness(_witness.Path);
         Dictionary<uint, string> names = NameQueues(findings);
@@ -165,12 +168,14 @@ public sealed class StoreRebuild
     private CommitRecord ReadCommits(LaneCounters before, RebuildFindings findings, out bool isCounted)
     {
         CommitRecord last = _fold is { } fold ? CommitRecord.Read(fold, before) : default;
+        // What has been folded may still be in the places that were not used again.
+        long folded = _commits.Count > 0 ? _commits.Last().Key - 1 - _commits.Last().Value.Key.Sequence : 0;
         // Without a fold there was none yet, or nobody knows what it had counted.
-        isCounted = _fold is not null || _commits.ContainsKey(1);
+        isCounted = _fold is not null || (folded == 0 && _commits.ContainsKey(1));
         bool isFirst = !isCounted;
         foreach ((long number, StoreRecord record) in _commits)
         {
-            if (number <= last.Number)
+            if (number <= last.Number || number <= folded)
                 continue;
             if (!isFirst && number != last.Number + 1)
             {
@@ -182,6 +187,18 @@ public sealed class StoreRebuild
             last = commit with { LastSequence = Math.Max(last.LastSequence, commit.LastSequence) };
         }
         return last;
+    }
+
+    // The last commit of which a lost record may have been: its place is behind that of the last one found.
+    private long LastPossible(long last)
+    {
+        HashSet<StoreKey> lost = [.. _lost.Where(static key => key.Kind == StoreKind.Delta)];
+        bool isFolded = _fold is { } fold && CommitRecord.NumberOf(fold) == last;
+        long place = !isFolded && _commits.TryGetValue(last, out StoreRecord record) ? record.Key.Sequence + 1 : 0;
+        long possible = last;
+        for (; lost.Contains(CommitRecord.KeyOf(place)); place++)
+            possible++;
+        return possible;
     }
 
     // The queues that are kept, by id; each has a name of its own when this returns.

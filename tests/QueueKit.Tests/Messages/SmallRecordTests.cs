@@ -167,15 +167,15 @@ public class SmallRecordTests
     [Test]
     public void ACommitComesBack() => Gen.Select(Gen.Long[1, long.MaxValue], Gen.Long).Sample((number, sequence) =>
     {
-        StoreOperation insert = Write(new CommitRecord(number, sequence));
-        return insert.Kind == StoreOperationKind.Insert && insert.Key == CommitRecord.KeyOf(number) && Read(insert) == new CommitRecord(number, sequence);
+        StoreOperation put = Write(new CommitRecord(number, sequence));
+        return put.Kind == StoreOperationKind.Put && put.Key == CommitRecord.KeyOf(5) && Read(put) == new CommitRecord(number, sequence);
     });
 
     [Test]
     public void ACommitTellsWhatItChangedInTheCountsOfLanes()
     {
         var counters = new LaneCounters();
-        StoreOperation insert = Write(new CommitRecord(7, 42), static batch =>
+        StoreOperation put = Write(new CommitRecord(7, 42), static batch =>
         {
             batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 41), 1, 100);
             batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 4, 0, 0, 42), 1, 10);
@@ -183,27 +183,10 @@ public class SmallRecordTests
             batch.LaneChanges.Add(new StoreKey(StoreKind.Parked, 3, 9, 0, 5, 43), 1, 1);
         });
 
-        Read(insert, counters);
+        Read(put, counters);
 
         Assert.That(counters.LanesOf(3), Is.EqualTo(new[] { ((byte)4, new LaneCount(1, 10)), ((byte)9, new LaneCount(-2, 70)) }));
         Assert.That(counters.LanesOf(4), Is.Empty);
-    }
-
-    [Test]
-    public void EveryNowAndThenTheCommitsAreFolded()
-    {
-        var counters = new LaneCounters();
-        var changes = new LaneChanges();
-        changes.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 1), 5, 50);
-        counters.Apply(changes);
-        var batch = new StoreBatch();
-
-        new CommitRecord(2 * CommitRecord.FoldInterval, 99).WriteTo(batch, counters, new CommitRecord(2 * CommitRecord.FoldInterval - 1, 98));
-
-        var read = new LaneCounters();
-        Assert.That(batch.Operations.ToArray().Select(operation => operation.Kind), Is.EqualTo(new[] { StoreOperationKind.Put, StoreOperationKind.DeleteRange, StoreOperationKind.Insert }));
-        Assert.That(Read(batch.Operations[0], read), Is.EqualTo(new CommitRecord(2 * CommitRecord.FoldInterval - 1, 98)));
-        Assert.That(read.LanesOf(3), Is.EqualTo(new[] { ((byte)9, new LaneCount(5, 50)) }));
     }
 
     [Test]
@@ -222,7 +205,7 @@ public class SmallRecordTests
     [Test]
     public void AFlippedBitInACommitIsDetected()
     {
-        StoreKey key = CommitRecord.KeyOf(7);
+        StoreKey key = CommitRecord.KeyOf(5);
         byte[] value = Write(new CommitRecord(7, 42), static batch => batch.LaneChanges.Add(new StoreKey(StoreKind.Message, 3, 9, 0, 0, 1), 5, 50)).Head.ToArray();
         ForEachFlippedBit(value, damaged => AssertUnreadable(() => CommitRecord.Read(Stored(key, damaged), new LaneCounters()), "commit"));
     }
@@ -233,14 +216,14 @@ public class SmallRecordTests
         byte[] value = [.. Write(new CommitRecord(7, 42)).Head.Span, 0, 0];
 
         if (length != 20)
-            AssertUnreadable(() => CommitRecord.Read(Stored(CommitRecord.KeyOf(7), value[..length]), new LaneCounters()), "commit");
+            AssertUnreadable(() => CommitRecord.Read(Stored(CommitRecord.KeyOf(5), value[..length]), new LaneCounters()), "commit");
     }
 
     private static StoreOperation Write(CommitRecord record, Action<StoreBatch>? add = null)
     {
         var batch = new StoreBatch();
         add?.Invoke(batch);
-        record.WriteTo(batch, new LaneCounters(), default);
+        record.WriteTo(batch, place: 5);
         return batch.Operations[^1];
     }
 

@@ -119,6 +119,45 @@ public sealed class StoreRebuildTests : IDisposable
     }
 
     [Test]
+    public async Task WithoutAWitnessALostRecordBehindTheLastCommitMayBeOfANewerOne()
+    {
+        List<StoreRecord> records = await Store(async broker =>
+        {
+            MessageQueue orders = await broker.DeclareQueueAsync("orders");
+            for (int i = 0; i < 5; i++)
+                await orders.SendAsync(Text($"{i}"));
+        });
+        StoreKey[] lost = [CommitRecord.KeyOf(4), CommitRecord.KeyOf(5)];
+
+        (_, IReadOnlyList<string> known) = Rebuild(records.Where(record => !lost.Contains(record.Key)), lost);
+        File.Delete(_path + "-witness");
+        (InMemoryMessageStore store, IReadOnlyList<string> findings) = Rebuild(records.Where(record => !lost.Contains(record.Key)), lost);
+
+        Assert.That(known, Has.One.StartsWith("The last 2 confirmed commits (numbers 5 to 6 are missing)"));
+        Assert.That(known.Concat(findings).Count(finding => finding.StartsWith("2 records of what commits changed", StringComparison.Ordinal)), Is.EqualTo(2));
+        Assert.That(findings, Has.One.StartsWith("The record of 2 commits behind commit 4 may be lost"));
+        await using MessageBroker broker = await Open(store);
+        Assert.That(await Drain(broker.GetQueue("orders")), Is.EqualTo(["0", "1", "2", "3", "4"]));
+    }
+
+    [Test]
+    public async Task ALostRecordOfAnOldCommitIsNoMissingCommit()
+    {
+        List<StoreRecord> records = await Store(async broker =>
+        {
+            MessageQueue orders = await broker.DeclareQueueAsync("orders");
+            for (int i = 0; i < 20; i++)
+                await orders.SendAsync(Text($"{i}"));
+        });
+        StoreKey lost = CommitRecord.KeyOf(10);
+
+        (_, IReadOnlyList<string> findings) = Rebuild(records.Where(record => record.Key != lost), [lost]);
+
+        Assert.That(findings, Has.One.StartsWith("1 record of what commits changed"));
+        Assert.That(findings, Has.None.Contains("missing"));
+    }
+
+    [Test]
     public async Task WhatTheStoreCannotNameItsCountsKnow()
     {
         List<StoreRecord> records = await Store(async broker =>
