@@ -23,7 +23,7 @@ public sealed class HostedConsumer
         Broker = broker;
         Queue = queue;
         Options = options;
-        Handlers = new HandlerTable(handlers);
+        Handlers = new HandlerTable(handlers, queue, options.ContinueTrace);
         Time = time;
         Log = log;
         Gate = new OutageGate(options.Outage, time,
@@ -99,7 +99,7 @@ public sealed class HostedConsumer
         }
     }
 
-    internal MessageReceiver OpenReceiver() => Queue.OpenReceiver(new ReceiveOptions { LeaseDuration = Options.LeaseDuration });
+    internal MessageReceiver OpenReceiver() => Queue.OpenReceiver(new ReceiveOptions { LeaseDuration = Options.LeaseDuration, ForHandlers = true });
 
     /// <summary>Takes no more messages; returns at once.</summary>
     internal void BeginStop()

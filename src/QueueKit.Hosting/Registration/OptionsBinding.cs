@@ -38,6 +38,7 @@ internal static class OptionsBinding
     private static void ReadBroker(IConfigurationSection section, MessageBrokerOptions options) => new SectionReader(section)
         .Whole(nameof(options.MaxMessageBytes), value => options.MaxMessageBytes = value, "1 byte to 1 GiB")
         .Time(nameof(options.DrainTimeout), value => options.DrainTimeout = value, "zero to 49 days")
+        .YesOrNo(nameof(options.TraceBatchedMessages), value => options.TraceBatchedMessages = value)
         // Read elsewhere.
         .Inside("Queues", static _ => { })
         .Inside("Handlers", static _ => { })
@@ -68,6 +69,7 @@ internal static class OptionsBinding
         .Text(nameof(options.ResiliencePipeline), value => options.ResiliencePipeline = value)
         .Whole(nameof(options.BatchSize), value => options.BatchSize = value, "1 to 10,000")
         .Time(nameof(options.BatchWait), value => options.BatchWait = value, "zero to one hour")
+        .YesOrNo(nameof(options.ContinueTrace), value => options.ContinueTrace = value)
         .Inside(nameof(options.Outage), inner => new SectionReader(inner)
             .WholeOrNone(nameof(OutageOptions.AfterFailures), value => options.Outage.AfterFailures = (int?)value, "at least 2", int.MaxValue)
             .Time(nameof(OutageOptions.FirstPause), value => options.Outage.FirstPause = value, "1 ms to 1 day")

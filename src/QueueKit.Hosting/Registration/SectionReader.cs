@@ -35,6 +35,9 @@ internal sealed class SectionReader(IConfigurationSection section)
     public SectionReader Number(string key, Action<double> set, string range) =>
         Value(key, $"a number, {range}", text => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? () => set(value) : null);
 
+    public SectionReader YesOrNo(string key, Action<bool> set) =>
+        Value(key, "true or false", text => bool.TryParse(text, out bool value) ? () => set(value) : null);
+
     public SectionReader Text(string key, Action<string> set) => Value(key, "a text", text => () => set(text));
 
     /// <summary>A section inside this one.</summary>
