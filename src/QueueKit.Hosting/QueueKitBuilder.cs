@@ -87,6 +87,7 @@ public sealed class QueueKitBuilder
         if (queues.Contains(name))
             return this;
         queues.Add(name);
+        _registration.TypedQueues.Add((name, static formats => formats.Get<T>()));
         string key = _registration.Key(name);
         Services.AddKeyedSingleton(key, (services, _) => services.GetRequiredKeyedService<IMessageSender>(key).AsSender(_registration.Formats.Get<T>()));
         Services.AddKeyedSingleton(key, (services, _) => services.GetRequiredKeyedService<IMessageReceiver>(key).AsReceiver(_registration.Formats.Get<T>()));

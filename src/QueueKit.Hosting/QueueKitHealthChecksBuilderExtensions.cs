@@ -24,7 +24,11 @@ public static class QueueKitHealthChecksBuilderExtensions
             builder.Services.PostConfigure(name, configure);
         return builder.Add(new HealthCheckRegistration(
             string.IsNullOrEmpty(broker) ? "queuekit" : $"queuekit-{broker}",
-            services => new BrokerHealthCheck(services.GetRequiredKeyedService<HostedBroker>(name), services.GetRequiredService<IOptionsMonitor<QueueKitHealthOptions>>().Get(name)),
+            services => new BrokerHealthCheck(Broker(services, name), services.GetRequiredService<IOptionsMonitor<QueueKitHealthOptions>>().Get(name)),
             failureStatus: null, tags: ["ready"]));
     }
+
+    private static HostedBroker Broker(IServiceProvider services, string name) => services.GetKeyedService<HostedBroker>(name) ?? throw new InvalidOperationException(name.Length == 0
+        ? "A health check asks for the broker, and there is none without a name. Register it with services.AddQueueKit(…), or give the check the name of one: AddHealthChecks().AddQueueKit(broker: …)."
+        : $"A health check asks for broker '{name}', and there is none. Register it with services.AddQueueKit(\"{name}\", …), or give the check another name.");
 }

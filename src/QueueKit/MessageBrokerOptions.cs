@@ -33,7 +33,9 @@ public sealed class MessageBrokerOptions
 
     internal MessageBrokerOptions Copy() => (MessageBrokerOptions)MemberwiseClone();
 
-    internal void Validate()
+    /// <summary>Checks the options; what depends on the store, the opening finds.</summary>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it and the range.</exception>
+    public void Validate()
     {
         if (TimeProvider is null)
             throw new ArgumentException("MessageBrokerOptions.TimeProvider is null: take TimeProvider.System, or a clock of your own.", "options");

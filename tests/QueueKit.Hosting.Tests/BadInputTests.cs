@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 
 namespace QueueKit.Hosting.Tests;
@@ -31,6 +32,28 @@ public class BadInputTests : HostJourney
     [Test]
     public Task ATypeWithoutFormat() =>
         Refuses(queueKit => queueKit.AddQueue("orders").MapQueue<Unknown>("orders", (_, _, _) => default(ValueTask)), "There is no JSON metadata for QueueKit.Hosting.Tests.Unknown");
+
+    [Test]
+    public Task AQueueOfATypeWithoutFormat() =>
+        Refuses(queueKit => queueKit.AddQueue<Unknown>("orders"), "Queue 'orders': There is no JSON metadata for QueueKit.Hosting.Tests.Unknown");
+
+    [Test]
+    public Task NamesAndOptionsOfTheBrokerAreInTheSameListAsAllElse() =>
+        Refuses(queueKit => queueKit.AddQueue(" orders").AddQueue("a\nb").Configure(options => options.DrainTimeout = -Second).MapQueue<Order>("ordres", (_, _, _) => default(ValueTask)),
+            "The queue's name ' orders' begins or ends with white space: trim it.", "contains a control character", "MessageBrokerOptions.DrainTimeout is -00:00:01; it must lie between zero and 49 days.", "takes from queue 'ordres'");
+
+    [Test]
+    public Task ALeaseOfHandlersThatTheQueueDoesNotAllow() =>
+        Refuses(queueKit => queueKit.AddQueue("orders").AddHandler<Order, Cook>("orders", options => options.LeaseDuration = 61 * Minute),
+            "Handlers of queue 'orders': LeaseDuration is 01:01:00, longer than the queue's MaxLeaseDuration, which is 01:00:00.");
+
+    [Test]
+    public async Task AHealthCheckOfABrokerThatIsNotThere()
+    {
+        IHost host = await Start(queueKit => queueKit.AddQueue("orders"), services => services.AddHealthChecks().AddQueueKit(broker: "biling"));
+
+        Assert.That(() => host.Services.GetRequiredService<HealthCheckService>().CheckHealthAsync(), Throws.InvalidOperationException.With.Message.Contains("broker 'biling', and there is none"));
+    }
 
     [Test]
     public Task ABatchHandlerBesideAnother() =>
@@ -68,6 +91,16 @@ public class BadInputTests : HostJourney
     [TestCase("QK:Handlers:ordres:Concurrency", "2", "QK:Handlers:ordres: queue 'ordres' has no handler")]
     [TestCase("QK:Queues:orders:MaxAttempts", "5000000000", "QK:Queues:orders:MaxAttempts is '5000000000'; it must be a whole number, at least 1")]
     [TestCase("QK:Queues:orders:Overflow", "Reject, DropOldest", "QK:Queues:orders:Overflow is 'Reject, DropOldest'; it must be one of")]
+    [TestCase("QK:Queues", "orders", "QK:Queues is 'orders'; it must be a section of sections, by the names of the queues.")]
+    [TestCase("QK:Queues:0", "orders", "QK:Queues:0 is 'orders'; it must be a section, and its name that of one of the queues.")]
+    [TestCase("QK:Queues:orders", "5", "QK:Queues:orders is '5'; it must be a section")]
+    [TestCase("QK:Handlers:orders", "4", "QK:Handlers:orders is '4'; it must be a section")]
+    [TestCase("QK:Handlers:orders:Outage", "none", "QK:Handlers:orders:Outage is 'none'; it must be a section with some of AfterFailures, FirstPause, LongestPause.")]
+    [TestCase("QK:Handlers:orders:ContinueTrace", "maybe", "QK:Handlers:orders:ContinueTrace is 'maybe'; it must be true or false.")]
+    [TestCase("QK:Health", "good", "QK:Health is 'good'; it must be a section with some of")]
+    [TestCase("QK", "on", "QK is 'on'; it must be a section with some of")]
+    [TestCase("QK:MaxMessageBytes", "0", "MessageBrokerOptions.MaxMessageBytes is 0; it must lie between 1 byte and 1 GiB.")]
+    [TestCase("QK:Queues:orders:RetryDelay:Steps:0", "00:00:01", "QK:Queues:orders:RetryDelay:Steps: there is no such option. There are First, Jitter, Kind, Max.")]
     [TestCase("QK:Health:DeadLetters", "few", "QK:Health:DeadLetters is 'few'; it must be a whole number, at least 0, or \"none\"")]
     [TestCase("QK:Health:DeadLetters", "-1", "Health of the broker: DeadLetters is -1; it must be at least 0")]
     [TestCase("QK:Health:StoreHangs", "0:0", "Health of the broker: StoreHangs is 00:00:00; it must be positive")]

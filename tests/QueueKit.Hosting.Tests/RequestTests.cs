@@ -168,6 +168,16 @@ public class RequestTests : HostJourney
     }
 
     [Test]
+    public async Task ATimeoutThatCannotBeWaitedForIsRefused([Values(0, -1, long.MaxValue)] long ticks)
+    {
+        IHost host = await Start(queueKit => queueKit.AddQueue<Order>("orders"));
+        IQueueRequester<Order> requester = host.Services.GetRequiredService<IQueueRequester<Order>>();
+
+        Assert.That(() => Soon(requester.RequestAsync<Parcel>(new Order("latte", 1), TimeSpan.FromTicks(ticks))), Throws.TypeOf<ArgumentOutOfRangeException>().With.Property("ParamName").EqualTo("timeout"));
+        Assert.That(Queue(host).GetSnapshot().Messages, Is.Zero);
+    }
+
+    [Test]
     public async Task ARequestThatTheQueueDropsHearsSo()
     {
         IHost host = await Start(queueKit => queueKit.AddQueue<Order>("orders", options => (options.MaxMessages, options.Overflow) = (1, OverflowPolicy.DropNewest)));

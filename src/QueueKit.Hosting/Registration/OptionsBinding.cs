@@ -39,10 +39,10 @@ internal static class OptionsBinding
         .Whole(nameof(options.MaxMessageBytes), value => options.MaxMessageBytes = value, "1 byte to 1 GiB")
         .Time(nameof(options.DrainTimeout), value => options.DrainTimeout = value, "zero to 49 days")
         .YesOrNo(nameof(options.TraceBatchedMessages), value => options.TraceBatchedMessages = value)
+        .Sections("Queues", "queues")
+        .Sections("Handlers", "queues")
+        .Sections("Recurring", "recurring messages")
         // Read elsewhere.
-        .Inside("Queues", static _ => { })
-        .Inside("Handlers", static _ => { })
-        .Inside("Recurring", static _ => { })
         .Inside("Health", static _ => { })
         .End();
 
@@ -108,19 +108,23 @@ internal static class OptionsBinding
         TimeSpan? max = null;
         double jitter = 0.2;
         var steps = new List<TimeSpan>();
-        new SectionReader(section)
-            .OneOf<RetryDelayKind>("Kind", value => kind = value)
-            .Time("First", value => first = value, "positive")
-            .TimeOrNone("Max", value => max = value, "at least First")
-            .Number("Jitter", value => jitter = value, "0 to 1")
-            .Inside("Steps", inner =>
+        SectionReader reader = new SectionReader(section).OneOf<RetryDelayKind>("Kind", value => kind = value);
+        // A kind has its own keys: another's is an error, not a wish that comes to nothing.
+        if (kind is RetryDelayKind.Constant or RetryDelayKind.Exponential)
+            reader.Time("First", value => first = value, "positive");
+        if (kind == RetryDelayKind.Exponential)
+            reader.TimeOrNone("Max", value => max = value, "at least First").Number("Jitter", value => jitter = value, "0 to 1");
+        if (kind == RetryDelayKind.List)
+        {
+            reader.Inside("Steps", inner =>
             {
                 var reader = new SectionReader(inner);
                 foreach (IConfigurationSection step in inner.GetChildren())
                     reader.Time(step.Key, steps.Add, "not negative");
                 reader.End();
-            })
-            .End();
+            });
+        }
+        reader.End();
         return kind switch
         {
             RetryDelayKind.None => RetryDelay.None,

@@ -40,6 +40,15 @@ internal sealed class SectionReader(IConfigurationSection section)
 
     public SectionReader Text(string key, Action<string> set) => Value(key, "a text", text => () => set(text));
 
+    /// <summary>A section inside this one, of sections that are read elsewhere.</summary>
+    public SectionReader Sections(string key, string what) => Inside(key, inner =>
+    {
+        if (inner.Value is { Length: > 0 } text)
+            throw new QueueKitConfigurationException($"{inner.Path} is '{text}'; it must be a section of sections, by the names of the {what}.");
+        if (inner.GetChildren().FirstOrDefault(static child => child.Value is { Length: > 0 }) is { } child)
+            throw new QueueKitConfigurationException($"{child.Path} is '{child.Value}'; it must be a section, and its name that of one of the {what}.");
+    });
+
     /// <summary>A section inside this one.</summary>
     public SectionReader Inside(string key, Action<IConfigurationSection> read)
     {
@@ -57,7 +66,7 @@ internal sealed class SectionReader(IConfigurationSection section)
         }
         catch (ArgumentException error)
         {
-            _problems.Add($"{inner.Path}: {error.Message}");
+            _problems.Add($"{inner.Path}: {QueueOptionsCheck.Words(error)}");
         }
         return this;
     }
@@ -65,6 +74,8 @@ internal sealed class SectionReader(IConfigurationSection section)
     /// <exception cref="QueueKitConfigurationException">Something cannot be read, or is not known; the message lists all of it.</exception>
     public void End()
     {
+        if (section.Value is { Length: > 0 } text)
+            _problems.Add($"{section.Path} is '{text}'; it must be a section with some of {string.Join(", ", _known.Order(StringComparer.Ordinal))}.");
         foreach (IConfigurationSection child in section.GetChildren())
         {
             if (!_known.Contains(child.Key))

@@ -4,6 +4,7 @@ namespace QueueKit.Hosting.Replies;
 internal sealed class QueueRequester<T>(HostedBroker broker, string queue) : IQueueRequester<T>
 {
     private static readonly TimeSpan s_defaultTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_longestTimeout = TimeSpan.FromDays(49);
 
     public string Name => queue;
 
@@ -11,6 +12,7 @@ internal sealed class QueueRequester<T>(HostedBroker broker, string queue) : IQu
     {
         TimeSpan wait = timeout ?? s_defaultTimeout;
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(wait, TimeSpan.Zero, nameof(timeout));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(wait, s_longestTimeout, nameof(timeout));
         MessageFormat<TReply> format = broker.Formats.Get<TReply>();
         string id = Guid.NewGuid().ToString("N");
         Message message = broker.Formats.Get<T>().Write(request, new SendOptions { CorrelationId = id, ReplyTo = ReplyDesk.QueueName });
