@@ -1,3 +1,4 @@
+using System.Text;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -126,6 +127,22 @@ public class BadInputTests : HostJourney
         Assert.That(Queue(host, "log").Options.RetryDelay, Is.EqualTo(RetryDelay.List(Second, Minute)));
         Assert.That(() => Queue(host).SendAsync(new Message(new byte[1_001])), Throws.TypeOf<MessageTooLargeException>());
         await Until(() => Queue(host).GetSnapshot().WaitingReceivers == 3);
+    }
+
+    [Test]
+    public async Task TheConfigurationInTheReadmeCanBeReadAndHolds()
+    {
+        string root = TestContext.CurrentContext.TestDirectory;
+        while (!File.Exists(Path.Combine(root, "QueueKit.sln")))
+            root = Path.GetDirectoryName(root)!;
+        string readme = await File.ReadAllTextAsync(Path.Combine(root, "src", "QueueKit.Hosting", "README.md"));
+        string json = readme.Split("```json")[1].Split("```")[0];
+        IConfiguration configuration = new ConfigurationBuilder().AddJsonStream(new MemoryStream(Encoding.UTF8.GetBytes(json))).Build();
+
+        IHost host = await Start(queueKit => queueKit.AddHandler<Order, Cook>("orders").AddRecurring("report", "0 6 * * *", "orders", _ => new Order("report", 1)).Bind(configuration.GetSection("QueueKit")));
+
+        Assert.That((Queue(host).Options.Overflow, Queue(host, "log").Options.MaxAttempts), Is.EqualTo((OverflowPolicy.Reject, (int?)null)));
+        await Until(() => Queue(host).GetSnapshot().WaitingReceivers == 4);
     }
 
     private static IConfiguration Configuration(params (string Key, string? Value)[] values) =>
