@@ -35,6 +35,7 @@ internal sealed class HandlerConsumer : MessageConsumer
             OwnLeaseTicks = options.LeaseDuration?.Ticks ?? 0,
             AtMostOnce = options.AtMostOnce,
             RenewsLeases = true,
+            ForHandlers = true,
         };
         _places = new Place[options.Concurrency];
         for (int i = 0; i < _places.Length; i++)
@@ -217,7 +218,7 @@ internal sealed class HandlerConsumer : MessageConsumer
         // The automatic settle is a part of it.
         private async ValueTask HandleObservedAsync(ObservedQueue observed, InFlightDelivery delivery)
         {
-            Operation process = observed.BeginProcess(delivery, owner._continuesTraces);
+            Operation process = observed.BeginProcess([delivery], owner._continuesTraces);
             _error = null;
             try
             {

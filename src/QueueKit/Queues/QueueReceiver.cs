@@ -18,12 +18,14 @@ internal sealed class QueueReceiver : MessageReceiver
     public QueueReceiver(QueueConductor queue, ReceiveOptions options)
     {
         _queue = queue;
-        _observed = queue.Observed;
+        // What handlers take is told when they begin.
+        _observed = options.ForHandlers ? null : queue.Observed;
         _consumer = new Consumer(queue)
         {
             OwnLeaseTicks = options.LeaseDuration?.Ticks ?? 0,
             AtMostOnce = options.AtMostOnce,
             Credit = options.Credit ?? int.MaxValue,
+            ForHandlers = options.ForHandlers,
         };
         _receive = new PendingReceive(_consumer, this);
         // Nothing is set aside for a receiver with credit: that is for what it has been given.
