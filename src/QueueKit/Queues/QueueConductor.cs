@@ -80,6 +80,9 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     public long MaxBytes => _maxBytes;
 
+    /// <summary>Whether there is something to receive, at a glance and without the lock: not to be relied upon.</summary>
+    public bool SeemsToHaveMessages => _arrivals is { HasArrivals: true } || (_core.Dispatcher.Ready.Count != 0 && !_core.Dispatcher.IsPaused);
+
     public BrokerClock Clock => _broker.Clock;
 
     public BrokerLog Log => _broker.Log;
