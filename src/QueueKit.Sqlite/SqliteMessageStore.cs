@@ -4,7 +4,7 @@ using QueueKit.Stores;
 namespace QueueKit.Sqlite;
 
 /// <summary>An open store: a connection that commits, one that reads beside it, and one that copies the log.</summary>
-internal sealed class SqliteMessageStore : IMessageStore, IDisposable
+internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposable
 {
     // Held while commits are under way; a monitor, so that whoever needs a pause between them can ask for one.
     private readonly object _gate = new();
@@ -66,6 +66,12 @@ internal sealed class SqliteMessageStore : IMessageStore, IDisposable
 
     public Witness? Witness { get; }
 
+    /// <summary>Whether it is closed.</summary>
+    internal bool IsDisposed => Volatile.Read(ref _isDisposed);
+
+    /// <summary>How many pages of the log are in use.</summary>
+    internal long LogPages => _log.Pages;
+
     private long LogFileBytes => new FileInfo(_paths.Log) is { Exists: true } log ? log.Length : 0;
 
     // Not before the broker has found out whether everything is there: a log that was damaged at its end is evidence.
@@ -95,6 +101,7 @@ internal sealed class SqliteMessageStore : IMessageStore, IDisposable
         try
         {
             database = StoreOpening.Open(paths, options);
+            StoreOpening.Compact(database, paths);
             return new SqliteMessageStore(paths, options, time, witness, database);
         }
         catch (Exception error)
@@ -174,6 +181,13 @@ internal sealed class SqliteMessageStore : IMessageStore, IDisposable
         }
     }
 
+    public async ValueTask BackupAsync(string folder, CancellationToken ct = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(folder);
+        string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        await Task.Run(() => Backup(target), ct).ConfigureAwait(false);
+    }
+
     /// <summary>Copies the log into the database and closes: the store is one file then, unless another program is reading it.</summary>
     /// <exception cref="StoreException">It failed, now or earlier: the log stays, and what was confirmed is in it.</exception>
     public void Close()
@@ -230,6 +244,34 @@ internal sealed class SqliteMessageStore : IMessageStore, IDisposable
     {
         Dispose();
         return default;
+    }
+
+    // On a connection of its own, in one read transaction: commits go on, and so do checkpoints, as far as it does not need what they would overwrite.
+    private void Backup(string folder)
+    {
+        string unfinished = folder + "-unfinished";
+        try
+        {
+            lock (_readGate)
+                ThrowIfStopped();
+            if (Path.Exists(folder))
+                throw new IOException($"'{folder}' is there already.");
+            if (Directory.Exists(unfinished))
+                Directory.Delete(unfinished, recursive: true);
+            Directory.CreateDirectory(unfinished);
+            string copy = Path.Combine(unfinished, Path.GetFileName(_paths.Data));
+            using (Database source = StoreOpening.OpenAnother(_paths.Data, _options.BusyTimeout, _options.CacheBytes))
+                source.Execute($"VACUUM INTO '{copy.Replace("'", "''", StringComparison.Ordinal)}'");
+            using (var written = new Database(copy))
+                written.Sync();
+            Disk.SyncFolder(unfinished);
+            Directory.Move(unfinished, folder);
+            Disk.SyncFolder(Path.GetDirectoryName(folder)!);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or SqliteError)
+        {
+            throw StoreErrors.BackupFailed(_paths.Data, folder, error);
+        }
     }
 
     private void Release()

@@ -54,6 +54,19 @@ internal static class StoreErrors
     public static StoreException RepairCutShort(StorePaths paths) => new(
         StoreFault.Unreadable, $"'{paths.Data}' is missing, because a repair was cut short: '{paths.Repaired}' is to take its place. Call SqliteStore.RepairAsync again. Nothing was touched.", paths.Data);
 
+    public static StoreException NothingToRepair(StorePaths paths) => new(
+        StoreFault.Refused, $"There is no store at '{paths.Data}' that could be repaired. Name the database. Nothing was touched.", paths.Data);
+
+    public static StoreException RepairFailed(StorePaths paths, Exception cause) => new(
+        StoreFault.Failed, $"The repair of '{paths.Data}' failed: {cause.Message} It needs as much free space as the store is large. The store's files are as they were; find the cause and call SqliteStore.RepairAsync again.", paths.Data, cause);
+
+    public static StoreException BackupFailed(string path, string folder, Exception cause) => new(
+        StoreFault.Refused,
+        $"The backup of '{path}' in '{folder}' failed: {cause.Message} The store itself is as it was. Name a folder that is not there yet, in one that this process can write, on a disk with room.", folder, cause);
+
+    public static StoreException NotOpen(string path) => new(
+        StoreFault.Refused, $"The store '{path}' is not open: a backup is made while a broker has it. Closed, the database can simply be copied.", path);
+
     public static StoreException Failed(string doing, StorePaths paths, Exception cause) => new(
         StoreFault.Failed,
         $"The store '{paths.Data}' failed while {doing}: {cause.Message} What is written is unknown, and the store takes no more. Find the cause, then close the broker and open it again.",

@@ -44,6 +44,33 @@ internal static class StoreOpening
         return OpenExisting(paths.Data, options.BusyTimeout, options.CacheBytes);
     }
 
+    /// <summary>Gives the disk back what is free, if that is most of the file. Only where there is no log: what is in one has not been judged yet.</summary>
+    public static void Compact(Database database, StorePaths paths)
+    {
+        // Less is soon used again.
+        const long FewPages = 16 * 1024 * 1024 / StoreSchema.PageBytes;
+        if (new FileInfo(paths.Log) is { Exists: true, Length: > 0 })
+            return;
+        long free = database.QueryNumber("PRAGMA freelist_count");
+        if (free < FewPages || free < database.QueryNumber("PRAGMA page_count") / 2)
+            return;
+        try
+        {
+            // What is not free is copied into a file of its own, and back through the log: killed anywhere, the store is as it was, or done.
+            database.Execute("PRAGMA temp_store = FILE");
+            database.Execute("VACUUM");
+            database.Checkpoint(truncate: true);
+        }
+        catch (SqliteError error) when (error.Kind is NativeSqlite.Full or NativeSqlite.Busy or NativeSqlite.Locked or NativeSqlite.CannotOpen)
+        {
+            // No room for the copies, or somebody is reading. It would only have saved space.
+        }
+        finally
+        {
+            database.Execute("PRAGMA temp_store = MEMORY");
+        }
+    }
+
     /// <summary>Opens one more connection to a store that is open.</summary>
     public static Database OpenAnother(string path, TimeSpan busyTimeout, long cacheBytes)
     {

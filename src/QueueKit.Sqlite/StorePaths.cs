@@ -9,7 +9,6 @@ internal sealed class StorePaths
         Log = LogOf(Data);
         Index = IndexOf(Data);
         New = Data + "-new";
-        Compacted = Data + "-compacted";
         Repairing = Data + "-repairing";
         Repaired = Data + "-repaired";
     }
@@ -27,14 +26,14 @@ internal sealed class StorePaths
     /// <summary>A database in the making; it gets its name when it is complete.</summary>
     public string New { get; }
 
-    /// <summary>A copy without what was free, which takes the place of the database when it is complete.</summary>
-    public string Compacted { get; }
-
     /// <summary>What a repair is making.</summary>
     public string Repairing { get; }
 
     /// <summary>What a repair has made: a whole store, which takes the place of the database.</summary>
     public string Repaired { get; }
+
+    /// <summary>What a repair has set aside.</summary>
+    public string Damaged(int number) => $"{Data}-damaged-{number}";
 
     public static string LogOf(string data) => data + "-wal";
 
