@@ -19,6 +19,7 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
     private readonly Statement _begin, _commit, _rollback;
     private readonly ITimer _timer;
     private readonly LogCopy _log;
+    private readonly Action? _beforeWrite;
     private StoreException? _stopped;
     private bool _isDisposed;
     private bool _hasCommitted;
@@ -30,8 +31,9 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
     private bool _isWatched;
     private int _turnsWanted;
 
-    private SqliteMessageStore(StorePaths paths, SqliteStoreOptions options, TimeProvider time, Witness? witness, Database committing)
+    private SqliteMessageStore(StorePaths paths, SqliteStoreOptions options, TimeProvider time, Witness? witness, Database committing, Action? beforeWrite)
     {
+        _beforeWrite = beforeWrite;
         _paths = paths;
         _options = options;
         Witness = witness;
@@ -78,12 +80,16 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
     private bool MayChangeFiles => _hasCommitted || Witness is not { IsAccepted: false } || LogFileBytes == 0;
 
     /// <summary>Opens a store, creating it if there is none.</summary>
-    public static SqliteMessageStore Open(StorePaths paths, SqliteStoreOptions options, TimeProvider time)
+    /// <param name="paths">Where it is.</param>
+    /// <param name="options">How it works.</param>
+    /// <param name="time">Its clock.</param>
+    /// <param name="beforeWrite">Called before each commit is written: where a test lets it fail.</param>
+    public static SqliteMessageStore Open(StorePaths paths, SqliteStoreOptions options, TimeProvider time, Action? beforeWrite = null)
     {
         Witness witness = StoreOpening.Own(paths, time);
         try
         {
-            return Open(paths, options, time, witness);
+            return Open(paths, options, time, witness, beforeWrite);
         }
         catch
         {
@@ -93,16 +99,16 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
     }
 
     /// <summary>Opens a store that is in the making and has no witness yet.</summary>
-    public static SqliteMessageStore OpenUnowned(StorePaths paths, SqliteStoreOptions options, TimeProvider time) => Open(paths, options, time, witness: null);
+    public static SqliteMessageStore OpenUnowned(StorePaths paths, SqliteStoreOptions options, TimeProvider time) => Open(paths, options, time, witness: null, beforeWrite: null);
 
-    private static SqliteMessageStore Open(StorePaths paths, SqliteStoreOptions options, TimeProvider time, Witness? witness)
+    private static SqliteMessageStore Open(StorePaths paths, SqliteStoreOptions options, TimeProvider time, Witness? witness, Action? beforeWrite)
     {
         Database? database = null;
         try
         {
             database = StoreOpening.Open(paths, options);
             StoreOpening.Compact(database, paths);
-            return new SqliteMessageStore(paths, options, time, witness, database);
+            return new SqliteMessageStore(paths, options, time, witness, database, beforeWrite);
         }
         catch (Exception error)
         {
@@ -140,6 +146,7 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
                 if (_isFlushing && _hasUnflushed && _committing.TotalChanges == changes)
                     _committing.Execute($"PRAGMA user_version = {StoreSchema.Version}");
                 doing = _isFlushing ? "writing and flushing a commit" : "writing a commit";
+                _beforeWrite?.Invoke();
                 _commit.Run();
             }
             catch (SqliteError error) when (error.Kind == NativeSqlite.Busy && !_committing.IsInTransaction)

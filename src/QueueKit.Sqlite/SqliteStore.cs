@@ -12,6 +12,7 @@ public sealed class SqliteStore : IMessageStoreProvider
     private readonly StorePaths _paths;
     private readonly SqliteStoreOptions _options;
     private readonly Func<TimeProvider> _brokerTime;
+    private readonly Action? _beforeWrite;
     private SqliteMessageStore? _open;
 
     /// <summary>Names a store; nothing is opened yet.</summary>
@@ -23,13 +24,14 @@ public sealed class SqliteStore : IMessageStoreProvider
     {
     }
 
-    internal SqliteStore(string path, SqliteStoreOptions? options, Func<TimeProvider> brokerTime)
+    internal SqliteStore(string path, SqliteStoreOptions? options, Func<TimeProvider> brokerTime, Action? beforeWrite = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(path);
         _options = options?.Copy() ?? new SqliteStoreOptions();
         _options.Validate();
         _paths = new StorePaths(path);
         _brokerTime = brokerTime;
+        _beforeWrite = beforeWrite;
     }
 
     /// <inheritdoc/>
@@ -41,7 +43,7 @@ public sealed class SqliteStore : IMessageStoreProvider
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<IMessageStore>(ct);
         // Off the caller's thread: it reads the log, which takes as long as the disk does.
-        return new(Task.Run<IMessageStore>(() => _open = SqliteMessageStore.Open(_paths, _options, _options.TimeProvider ?? _brokerTime()), ct));
+        return new(Task.Run<IMessageStore>(() => _open = SqliteMessageStore.Open(_paths, _options, _options.TimeProvider ?? _brokerTime(), _beforeWrite), ct));
     }
 
     /// <summary>Copies the store, which a broker has open, into a folder; messages come and go meanwhile. Restoring it is opening the database in that folder as a store.</summary>

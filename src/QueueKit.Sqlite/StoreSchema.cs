@@ -41,13 +41,22 @@ internal static class StoreSchema
           FROM records WHERE kind = 2
         """,
         $"""
-        CREATE VIEW messages(queue, sequence, priority, group_id, due_at, body, bytes, head, queue_id) AS
-          SELECT (SELECT name FROM queues WHERE id = queue), sequence, 255 - band, group_id,
-                 CASE kind WHEN 5 THEN strftime('%Y-%m-%d %H:%M:%f', (due - {Epoch}) / 1e7, 'unixepoch') END,
-                 body, length(body), head, queue
-          FROM records WHERE kind IN (5, 128)
+        CREATE VIEW messages(queue, sequence, priority, enqueued_at, due_at, message_id, body, bytes, head, queue_id, group_id) AS
+          SELECT (SELECT name FROM queues WHERE id = queue), sequence, {Message.MaxPriority} - band, {TimeOf($"({EnqueuedTicks})")},
+                 CASE kind WHEN 5 THEN {TimeOf("due")} END,
+                 CASE WHEN substr(flags, 2, 1) IN ('1', '3', '5', '7', '9', 'B', 'D', 'F') AND {Digit("flags", 19)} < 8
+                      THEN CAST(substr(head, 12, 16 * {Digit("flags", 19)} + {Digit("flags", 20)}) AS TEXT) END,
+                 body, length(body), head, queue, group_id
+          FROM (SELECT *, hex(substr(head, 2, 10)) AS flags FROM records WHERE kind IN (5, 128))
         """,
     ];
+
+    // Of the head of a message: the byte 1 are its flags, the bytes 2 to 9 the time of its admission, little-endian. SQL has no function for that, but one for hexadecimal digits.
+    private static string EnqueuedTicks => string.Join(" + ", Enumerable.Range(0, 16).Select(static digit => $"({Digit("flags", 3 + (digit ^ 1))} << {4 * digit})"));
+
+    private static string Digit(string digits, int number) => $"(instr('0123456789ABCDEF', substr({digits}, {number}, 1)) - 1)";
+
+    private static string TimeOf(string ticks) => $"strftime('%Y-%m-%d %H:%M:%f', ({ticks} - {Epoch}) / 1e7, 'unixepoch')";
 
     /// <summary>Makes an empty database a store.</summary>
     public static void Create(Database database)
