@@ -1,4 +1,5 @@
 using QueueKit.LiteDB;
+using QueueKit.RocksDB;
 using QueueKit.Stores;
 
 namespace QueueKit.Throughput.Scenarios;
@@ -18,5 +19,9 @@ internal sealed record DurableEngine(string Name, string Title, Func<string, IMe
             static folder => new LiteDBStore(Path.Combine(folder, "queue.db")),
             static folder => new LiteDBStore(Path.Combine(folder, "queue.db"), new LiteDBStoreOptions { IdleTime = TimeSpan.FromHours(1) }),
             static folder => new BareLiteDB(folder).Start()),
+        new("rocksdb", "RocksDB",
+            static folder => new RocksDBStore(Path.Combine(folder, "queue")),
+            static folder => new RocksDBStore(Path.Combine(folder, "queue"), new RocksDBStoreOptions { IdleTime = TimeSpan.FromHours(1) }),
+            static folder => new BareRocksDB(folder).Start()),
     ];
 }
