@@ -13,6 +13,9 @@ internal static partial class FolderNames
         Sync(Path.GetDirectoryName(to)!);
     }
 
+    /// <summary>Gives a file a second name; false where that cannot be done.</summary>
+    public static bool TryLink(string from, string to) => !OperatingSystem.IsWindows() && link(from, to) == 0;
+
     // Windows has no call for it and journals names itself.
     private static void Sync(string folder)
     {
@@ -41,6 +44,9 @@ internal static partial class FolderNames
 
     [LibraryImport("libc", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     private static partial int open(string path, int flags);
+
+    [LibraryImport("libc", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int link(string from, string to);
 
     [LibraryImport("libc", SetLastError = true)]
     private static partial int fsync(int descriptor);

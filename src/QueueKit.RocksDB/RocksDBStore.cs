@@ -53,4 +53,20 @@ public sealed class RocksDBStore : IMessageStoreProvider
     /// <exception cref="StoreException">The copy could not be made, or no broker has the store open. The store goes on as before.</exception>
     public ValueTask BackupAsync(string folder, CancellationToken ct = default) =>
         Volatile.Read(ref _open) is { IsDisposed: false } open ? open.BackupAsync(folder, ct) : throw StoreErrors.NotOpen(_paths.Folder);
+
+    /// <summary>Copies everything that can be read into a new database, flushes it and puts it in the place of the old one, which is kept under another name. A broker can open the store then.</summary>
+    /// <remarks>
+    /// For a store that says it is damaged or may not be opened any more. Needs as much free space again as the store takes, and nobody may have it open.
+    /// <para>Messages whose queue's name is lost are in a queue <c>recovered-N</c> afterwards. Numbers of messages are not used a second time. If a commit is
+    /// missing, what was acknowledged in it may be back.</para>
+    /// </remarks>
+    /// <param name="path">The database's folder.</param>
+    /// <param name="ct">Gives up before anything has happened.</param>
+    /// <returns>What was lost, and what was made anew.</returns>
+    /// <exception cref="StoreException">It is in use, not there, or the disk failed: the store is as it was.</exception>
+    public static Task<RocksDBRepairReport> RepairAsync(string path, CancellationToken ct = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        return Task.Run(() => StoreRepair.Run(new StorePaths(path)), ct);
+    }
 }

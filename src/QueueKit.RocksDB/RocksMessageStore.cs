@@ -7,8 +7,8 @@ namespace QueueKit.RocksDB;
 /// <remarks>
 /// RocksDB orders commits and reads itself: a read sees whole commits only, and none before it is as safe as was asked for. What must not happen is that the database is closed,
 /// or opened anew for writing, while somebody uses it; whoever does so waits for the others.
-/// <para>After a crash the database is open for reading alone until the first commit, which comes when the broker has found that nothing is missing. RocksDB would
-/// otherwise put what it could read of its log into tables and throw the log away, damage and all.</para>
+/// <para>The database is open for reading alone until the first commit, which comes when the broker has found that nothing is missing. Opened for writing, RocksDB
+/// puts what it could read of its log into tables and deletes the log and every file that its list of files does not name, damage and evidence and all.</para>
 /// </remarks>
 internal sealed class RocksMessageStore : IMessageStore, IBackupStore
 {
@@ -32,7 +32,6 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
     private StoreException? _stopped;
     private volatile bool _isClosing;
     private bool _isDisposed;
-    private bool _hasCommitted;
     private bool _hasDeletedRanges;
     // Whether something was committed since the timer has looked, and whether the timer is running.
     private bool _isBusy;
@@ -54,8 +53,6 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
         Witness = witness;
         using (ExecutionContext.SuppressFlow())
             _timer = time.CreateTimer(static store => ((RocksMessageStore)store!).Look(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        if (engine.IsWritable)
-            Watch();
     }
 
     public int MaxRecordBytes => LargestRecord;
@@ -64,7 +61,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
 
     public Witness? Witness { get; }
 
-    /// <summary>Whether the database may be written: not after a crash, until somebody commits.</summary>
+    /// <summary>Whether the database may be written: not until somebody has committed.</summary>
     internal bool IsWritable => _engine.IsWritable;
 
     /// <summary>Whether nobody has it open any more.</summary>
@@ -89,7 +86,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
     public static RocksMessageStore Create(StorePaths paths, RocksDBStoreOptions options)
     {
         StoreOpening.CreateEmpty(paths.Folder, options);
-        return new RocksMessageStore(paths, options, TimeProvider.System, witness: null, StoreOpening.OpenForWriting(paths, options), beforeWrite: null);
+        return new RocksMessageStore(paths, options, TimeProvider.System, witness: null, StoreOpening.Open(paths, options), beforeWrite: null);
     }
 
     public void Commit(StoreBatch batch, FlushLevel level)
@@ -211,7 +208,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
 
     private void CloseInGoodOrder()
     {
-        bool isFlushed = _engine.IsWritable && (_hasCommitted || Witness is not { IsAccepted: false });
+        bool isFlushed = _engine.IsWritable;
         if (isFlushed)
         {
             try
@@ -273,7 +270,6 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
         {
             throw Stop(error as StoreException ?? StoreErrors.Failed(doing, _paths.Folder, error));
         }
-        _hasCommitted = true;
         _hasDeletedRanges |= DeletesMessages(batch);
     }
 

@@ -16,6 +16,8 @@ internal static class StoreOpening
         {
             string[] names = [.. paths.Names()];
             exists = paths.Exists || names.Any(StorePaths.IsOfDatabase);
+            if (!exists && !forRepair && Directory.Exists(paths.Repaired))
+                throw StoreErrors.RepairCutShort(paths);
             if (!exists && names.Length > 0)
                 throw StoreErrors.NotAStore(paths.Folder, "other files are in it, and no database");
             if (!Directory.Exists(paths.Parent))
@@ -37,22 +39,15 @@ internal static class StoreOpening
         }
     }
 
-    /// <summary>Opens the database, creating one if there is none. After a crash for reading alone: nothing changes before the broker has found that everything is there, and commits.</summary>
+    /// <summary>Opens the database for reading, creating one if there is none. Nothing in it changes.</summary>
     public static RocksEngine Open(StorePaths paths, RocksDBStoreOptions options)
     {
         try
         {
             if (!paths.Exists)
                 Create(paths, options);
-            RocksEngine engine = OpenForReading(paths, options);
-            // A store that was closed leaves its logs empty.
-            if (paths.Logs().Any(static log => log.Length > 0))
-            {
-                RefuseReadOnlyFolder(paths);
-                return engine;
-            }
-            engine.Dispose();
-            return OpenForWriting(paths, options);
+            RefuseReadOnlyFolder(paths);
+            return OpenForReading(paths, options);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -92,7 +87,7 @@ internal static class StoreOpening
         }
     }
 
-    /// <summary>Refuses a database that is not a store, or newer.</summary>
+    // Refuses a database that is not a store, or newer.
     private static void CheckFormat(RocksEngine engine, StorePaths paths)
     {
         if (engine.Get(FormatRecord.Key) is not { } record)
@@ -105,8 +100,6 @@ internal static class StoreOpening
     // Under a name of its own, which changes when it is complete: a store is there or not.
     private static void Create(StorePaths paths, RocksDBStoreOptions options)
     {
-        if (Directory.Exists(paths.Repaired))
-            throw StoreErrors.RepairCutShort(paths);
         if (paths.Names().Any(StorePaths.IsOfDatabase))
             throw StoreErrors.CurrentMissing(paths);
         try
@@ -142,7 +135,7 @@ internal static class StoreOpening
         EmptyLogs(new StorePaths(folder));
     }
 
-    /// <summary>After everything was written into tables and the database was closed: its logs hold nothing any more, and say so.</summary>
+    /// <summary>After everything was written into tables and the database was closed: its logs hold nothing any more, and RocksDB would keep their space.</summary>
     public static void EmptyLogs(StorePaths paths)
     {
         foreach (FileInfo log in paths.Logs().Where(static log => log.Length > 0))
@@ -152,6 +145,7 @@ internal static class StoreOpening
         }
     }
 
+    // Opening for reading would not notice.
     private static void RefuseReadOnlyFolder(StorePaths paths)
     {
         string lockFile = Path.Combine(paths.Folder, "LOCK");

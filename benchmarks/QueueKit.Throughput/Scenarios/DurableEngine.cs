@@ -1,4 +1,5 @@
 using QueueKit.LiteDB;
+using QueueKit.RocksDB;
 using QueueKit.Sqlite;
 using QueueKit.Stores;
 
@@ -23,5 +24,9 @@ internal sealed record DurableEngine(string Name, string Title, Func<string, IMe
             static folder => new SqliteStore(Path.Combine(folder, "queue.db")),
             static folder => new SqliteStore(Path.Combine(folder, "queue.db"), new SqliteStoreOptions { IdleTime = TimeSpan.FromHours(1) }),
             static folder => new BareSqlite(folder).Start()),
+        new("rocksdb", "RocksDB",
+            static folder => new RocksDBStore(Path.Combine(folder, "queue")),
+            static folder => new RocksDBStore(Path.Combine(folder, "queue"), new RocksDBStoreOptions { IdleTime = TimeSpan.FromHours(1) }),
+            static folder => new BareRocksDB(folder).Start()),
     ];
 }

@@ -160,9 +160,13 @@ internal sealed unsafe class RocksEngine : IDisposable
     }
 
     /// <summary>Begins to read: the state of this moment. The bounds must stay where they are until the cursor is disposed.</summary>
-    public RocksCursor Read(ReadOnlySpan<byte> from, ReadOnlySpan<byte> to)
+    /// <param name="from">The first key.</param>
+    /// <param name="to">The key before which to stop.</param>
+    /// <param name="keysAlone">Whether files of large values are left alone, and no value is asked for.</param>
+    public RocksCursor Read(ReadOnlySpan<byte> from, ReadOnlySpan<byte> to, bool keysAlone = false)
     {
         nint options = RocksNative.rocksdb_readoptions_create();
+        RocksNative.rocksdb_readoptions_set_allow_unprepared_value(options, keysAlone ? (byte)1 : (byte)0);
         RocksNative.rocksdb_readoptions_set_iterate_lower_bound(options, (byte*)Unsafe.AsPointer(ref Unsafe.AsRef(in from[0])), (nuint)from.Length);
         RocksNative.rocksdb_readoptions_set_iterate_upper_bound(options, (byte*)Unsafe.AsPointer(ref Unsafe.AsRef(in to[0])), (nuint)to.Length);
         return new RocksCursor(RocksNative.rocksdb_create_iterator(_db, options), options);

@@ -125,7 +125,7 @@ internal static unsafe partial class RocksNative
     public static partial void rocksdb_readoptions_set_iterate_upper_bound(nint options, byte* key, nuint length);
 
     [LibraryImport(Library)]
-    public static partial void rocksdb_readoptions_set_fill_cache(nint options, byte value);
+    public static partial void rocksdb_readoptions_set_allow_unprepared_value(nint options, byte value);
 
     [LibraryImport(Library)]
     public static partial nint rocksdb_get_pinned(nint db, nint options, byte* key, nuint length, byte** error);
