@@ -19,7 +19,7 @@ internal sealed record CommandLine(string Command)
 
         --seconds N    time for each variant, warm-up included; 1 to 3600, default 12
         --only TEXT    only the variants whose "scenario variant" contains TEXT, for example "memory async"
-        --store NAME   of "durable": only this store, litedb or rocksdb
+        --store NAME   of "durable": only this store: litedb, rocksdb or sqlite
         --json FILE    also write the rows to FILE, as an array
         """;
 

@@ -71,8 +71,17 @@ public class SqliteBrokerTests
         await using MessageBroker broker = await Open(_folder.File("queue.db"));
         MessageQueue orders = await broker.DeclareQueueAsync("orders");
         await broker.DeclareQueueAsync("mails");
-        var headers = new MessageHeaders { ["tenant"] = "north" };
-        await orders.SendAsync(new Message(Encoding.UTF8.GetBytes("first")) { MessageId = "m-1", Priority = 0, Headers = headers });
+        var id = Guid.Parse("00112233-4455-6677-8899-aabbccddeeff");
+        var headers = new MessageHeaders
+        {
+            ["tenant"] = "north",
+            ["urgent"] = true,
+            ["amount"] = -5L,
+            ["id"] = id,
+            ["since"] = new DateTimeOffset(2026, 11, 24, 9, 30, 0, TimeSpan.FromMinutes(-90)),
+            ["text"] = new string('x', 20_000),
+        };
+        await orders.SendAsync(new Message(Encoding.UTF8.GetBytes("first")) { MessageId = "m-1", ContentType = "text/plain", Priority = 3, Headers = headers });
         await orders.SendAsync(new Message(Encoding.UTF8.GetBytes("second")));
         await broker.GetQueue("mails").SendAsync(new Message(Encoding.UTF8.GetBytes("later")) { Delay = TimeSpan.FromHours(1) });
 
@@ -82,7 +91,12 @@ public class SqliteBrokerTests
         Assert.That(Query("SELECT queue || ' ' || count(*) || ' ' || sum(bytes) FROM messages GROUP BY queue"), Is.EquivalentTo(["orders 2 11", "mails 1 5"]));
         Assert.That(Query("SELECT due_at FROM messages WHERE queue = 'mails'"), Is.EqualTo(["2026-11-23 13:00:00.000"]));
         Assert.That(Query("SELECT enqueued_at FROM messages WHERE queue = 'orders'"), Is.All.EqualTo("2026-11-23 12:00:00.000"));
-        Assert.That(Query("SELECT message_id FROM messages WHERE queue = 'orders' ORDER BY sequence"), Is.EqualTo(["m-1", ""]));
+        Assert.That(Query("SELECT priority FROM messages WHERE queue = 'orders' ORDER BY sequence"), Is.EqualTo(["3", "0"]));
+        Assert.That(Query("SELECT queue || ' ' || name || '=' || substr(value, 1, 40) || ' ' || is_header FROM headers"), Is.EquivalentTo(
+        [
+            "orders MessageId=m-1 0", "orders ContentType=text/plain 0", "orders tenant=north 1", "orders urgent=true 1", "orders amount=-5 1",
+            $"orders id={id} 1", "orders since=2026-11-24 09:30:00.000 -01:30 1", $"orders text={new string('x', 40)} 1",
+        ]));
 
         await orders.SendAsync(new Message(Encoding.UTF8.GetBytes("third")));
         Assert.That(Query("SELECT count(*) FROM messages"), Is.EqualTo(["4"]));
