@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
+using QueueKit.Throughput.Scenarios;
 
 namespace QueueKit.Throughput;
 
@@ -9,21 +10,24 @@ internal sealed record CommandLine(string Command)
     public const double DefaultSeconds = 12;
 
     public const string Usage = """
-        usage: QueueKit.Throughput limits|durable|handlers|telemetry [--seconds N] [--only TEXT] [--json FILE]
+        usage: QueueKit.Throughput limits|durable|handlers|telemetry [--seconds N] [--only TEXT] [--store NAME] [--json FILE]
 
         limits         the engine beside the least that could do the same work (scenarios memory and pipeline)
-        durable        flushed queues on LiteDB beside a bare loop that commits groups over the same files
+        durable        flushed queues on each store beside a bare loop that commits groups with the same engine
         handlers       typed handlers in a host beside a bare receive loop, and beside MassTransit, Rebus and Wolverine in memory
         telemetry      transient queues with telemetry beside the same without
 
         --seconds N    time for each variant, warm-up included; 1 to 3600, default 12
         --only TEXT    only the variants whose "scenario variant" contains TEXT, for example "memory async"
+        --store NAME   of "durable": only this store: litedb, rocksdb or sqlite
         --json FILE    also write the rows to FILE, as an array
         """;
 
     public double Seconds { get; private set; } = DefaultSeconds;
 
     public string? Only { get; private set; }
+
+    public string? Store { get; private set; }
 
     public string? JsonFile { get; private set; }
 
@@ -49,7 +53,7 @@ internal sealed record CommandLine(string Command)
                 case "--self-check":
                     result.SelfCheck = true;
                     continue;
-                case "--seconds" or "--only" or "--json" when value is null:
+                case "--seconds" or "--only" or "--store" or "--json" when value is null:
                     return Fail($"{option} needs a value.", out mistake);
                 case "--seconds":
                     if (!double.TryParse(value, NumberStyles.Float, CultureInfo.InvariantCulture, out double seconds) || seconds is not (>= 1 and <= 3600))
@@ -58,6 +62,11 @@ internal sealed record CommandLine(string Command)
                     break;
                 case "--only":
                     result.Only = value;
+                    break;
+                case "--store":
+                    if (args[0] != "durable" || DurableEngine.All.All(engine => engine.Name != value))
+                        return Fail($"--store is '{value}'; it goes with 'durable', and can be {string.Join(" or ", DurableEngine.All.Select(static engine => engine.Name))}.", out mistake);
+                    result.Store = value;
                     break;
                 case "--json":
                     // Looked at before minutes of measuring, not after.

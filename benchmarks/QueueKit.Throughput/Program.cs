@@ -2,12 +2,12 @@ using QueueKit.Throughput;
 using QueueKit.Throughput.Scenarios;
 
 // A command is a set of scenarios; a scenario is one file that yields comparisons.
-Dictionary<string, Func<IEnumerable<Comparison>>> commands = new(StringComparer.Ordinal)
+Dictionary<string, Func<string?, IEnumerable<Comparison>>> commands = new(StringComparer.Ordinal)
 {
-    ["limits"] = static () => [.. MemoryScenario.Comparisons(), .. PipelineScenario.Comparisons()],
-    ["durable"] = static () => DurableScenario.Comparisons(),
-    ["handlers"] = static () => HandlerScenario.Comparisons(),
-    ["telemetry"] = static () => TelemetryScenario.Comparisons(),
+    ["limits"] = static _ => [.. MemoryScenario.Comparisons(), .. PipelineScenario.Comparisons()],
+    ["durable"] = DurableScenario.Comparisons,
+    ["handlers"] = static _ => HandlerScenario.Comparisons(),
+    ["telemetry"] = static _ => TelemetryScenario.Comparisons(),
 };
 
 if (args is ["--help" or "-h" or "help"])
@@ -24,10 +24,10 @@ if (!CommandLine.TryParse(args, commands.Keys, out CommandLine? line, out string
     return 2;
 }
 
-List<Comparison> comparisons = [.. commands[line.Command]().Where(comparison => line.Only is null || comparison.Name.Contains(line.Only, StringComparison.OrdinalIgnoreCase))];
+List<Comparison> comparisons = [.. commands[line.Command](line.Store).Where(comparison => line.Only is null || comparison.Name.Contains(line.Only, StringComparison.OrdinalIgnoreCase))];
 if (comparisons.Count == 0)
 {
-    Console.Error.WriteLine($"No variant of '{line.Command}' contains '{line.Only}'. Its variants: {string.Join(", ", commands[line.Command]().Select(c => c.Name))}.");
+    Console.Error.WriteLine($"No variant of '{line.Command}' contains '{line.Only}'. Its variants: {string.Join(", ", commands[line.Command](line.Store).Select(c => c.Name))}.");
     return 2;
 }
 if (line.SelfCheck)

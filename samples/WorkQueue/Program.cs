@@ -63,7 +63,7 @@ static async Task<int> IndexAsync(WorkQueueOptions options, CancellationToken ct
 }
 
 static string Describe(WorkQueueOptions options) =>
-    $"{Figures.Plural(options.Consumers, "consumer")}, {options.Overflow.ToString().ToLowerInvariant()} at {Figures.Plural(options.Capacity, "message")}, lease {Figures.Duration(options.Lease)}, {(options.InMemory ? "in memory" : $"kept in {options.Data}")}";
+    $"{Figures.Plural(options.Consumers, "consumer")}, {options.Overflow.ToString().ToLowerInvariant()} at {Figures.Plural(options.Capacity, "message")}, lease {Figures.Duration(options.Lease)}, {(options.Store == StoreKind.Memory ? "in memory" : $"kept in {options.Data}")}";
 
 void StopCleanly(PosixSignalContext context)
 {

@@ -6,6 +6,19 @@ namespace WorkQueue;
 /// <summary>A command line that cannot be followed; the message says why.</summary>
 internal sealed class UsageException(string message) : Exception(message);
 
+/// <summary>Where queues are kept.</summary>
+internal enum StoreKind
+{
+    /// <summary>In this process only.</summary>
+    Memory = 0,
+    /// <summary>In a LiteDB file.</summary>
+    LiteDB,
+    /// <summary>In a RocksDB database.</summary>
+    RocksDB,
+    /// <summary>In a SQLite database.</summary>
+    Sqlite,
+}
+
 /// <summary>What the command line asks for.</summary>
 internal sealed record WorkQueueOptions
 {
@@ -33,8 +46,9 @@ internal sealed record WorkQueueOptions
                              can fail so: every file gets through
           --seed N           repeats the failures of an earlier run (default: random, printed)
           --store KIND       where the queues are kept: litedb, a file that survives a crash
-                             (default), or memory
-          --data DIR         the folder of that file (default: one of its own for each folder
+                             (default), sqlite, one that any tool can read, rocksdb, a folder
+                             of files, or memory
+          --data DIR         the folder of those files (default: one of its own for each folder
                              that is indexed, among your application data). An unfinished run
                              that it holds is resumed
           --pace DURATION    spend at least this long on each file, to watch the queue at work
@@ -60,8 +74,8 @@ internal sealed record WorkQueueOptions
     public int Seed { get; init; }
     public TimeSpan Pace { get; init; }
 
-    /// <summary>Whether the queues live in this process only.</summary>
-    public bool InMemory { get; init; }
+    /// <summary>Where the queues are kept.</summary>
+    public StoreKind Store { get; init; } = StoreKind.LiteDB;
 
     /// <summary>The folder of the store.</summary>
     public string Data { get; init; } = "";
@@ -106,7 +120,7 @@ internal sealed record WorkQueueOptions
                     seed = ParseInt(name, Value(), 0, int.MaxValue);
                     break;
                 case "--store":
-                    options = options with { InMemory = ParseStore(Value()) };
+                    options = options with { Store = ParseStore(Value()) };
                     break;
                 case "--data":
                     options = options with { Data = Path.GetFullPath(Value()) };
@@ -132,7 +146,7 @@ internal sealed record WorkQueueOptions
         lease ??= options.FailRate > 0 ? TimeSpan.FromMilliseconds(500) : TimeSpan.FromSeconds(30);
         if (options.Pace >= lease)
             throw new UsageException("--pace must be shorter than --lease: nobody could finish a file in time.");
-        if (options.InMemory && options.Data.Length > 0)
+        if (options.Store == StoreKind.Memory && options.Data.Length > 0)
             throw new UsageException("--data is where a durable store is kept, and --store memory is none. Leave one of them out.");
         folder = ResolveFolder(folder);
         return options with
@@ -161,11 +175,14 @@ internal sealed record WorkQueueOptions
     {
         // <store>
         var options = new MessageBrokerOptions();
-        if (!InMemory)
-        {
+        if (Store != StoreKind.Memory)
             Directory.CreateDirectory(Data);
+        if (Store == StoreKind.LiteDB)
             options.UseLiteDB(Path.Combine(Data, "queue.db")); // from the package QueueKit.LiteDB
-        }
+        if (Store == StoreKind.RocksDB)
+            options.UseRocksDB(Path.Combine(Data, "queue")); // from the package QueueKit.RocksDB
+        if (Store == StoreKind.Sqlite)
+            options.UseSqlite(Path.Combine(Data, "queue.sqlite")); // from the package QueueKit.Sqlite
         // </store>
         return options;
     }
@@ -178,11 +195,13 @@ internal sealed record WorkQueueOptions
         return Path.Combine(applications.Length > 0 ? applications : Path.GetTempPath(), "QueueKit", "WorkQueue", hash);
     }
 
-    private static bool ParseStore(string text) => text switch
+    private static StoreKind ParseStore(string text) => text switch
     {
-        "memory" => true,
-        "litedb" => false,
-        _ => throw new UsageException($"--store is '{text}'; it must be litedb or memory."),
+        "memory" => StoreKind.Memory,
+        "litedb" => StoreKind.LiteDB,
+        "rocksdb" => StoreKind.RocksDB,
+        "sqlite" => StoreKind.Sqlite,
+        _ => throw new UsageException($"--store is '{text}'; it must be litedb, sqlite, rocksdb or memory."),
     };
 
     private static (string Name, string? Value) Split(string arg) =>

@@ -15,14 +15,14 @@ internal sealed record FaultOptions(string Level, int Runs, int Seed, string Sto
                                  what counts is what it has read from the child before the kill.
           --runs N     how many faults (default: 100)
           --seed S     repeats the random choices of an earlier run (default: random, printed)
-          --store NAME litedb (default)
+          --store NAME litedb (default), rocksdb, sqlite
           --json FILE  writes the result as an array of rows
 
         Exit code 1 on any violation.
         """;
 
     private static readonly string[] s_levels = ["kill"];
-    private static readonly string[] s_stores = ["litedb"];
+    private static readonly string[] s_stores = ["litedb", "rocksdb", "sqlite"];
 
     /// <exception cref="FormatException">The command line cannot be followed; the message says why.</exception>
     public static FaultOptions Parse(IReadOnlyList<string> args)

@@ -11,6 +11,12 @@ internal static class Stores
             case "litedb":
                 options.UseLiteDB(Path.Combine(folder, "queue.db"));
                 break;
+            case "rocksdb":
+                options.UseRocksDB(Path.Combine(folder, "queue"));
+                break;
+            case "sqlite":
+                options.UseSqlite(Path.Combine(folder, "queue.db"));
+                break;
             default:
                 throw new ArgumentException($"There is no store '{store}'.", nameof(store));
         }

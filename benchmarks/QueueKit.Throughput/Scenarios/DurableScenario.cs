@@ -1,25 +1,36 @@
 using System.Diagnostics;
-using QueueKit.LiteDB;
 using QueueKit.Stores;
 
 namespace QueueKit.Throughput.Scenarios;
 
-/// <summary>Flushed queues on the LiteDB store, beside a bare loop that commits groups over the same files: sends, whole trips, the latency of one send, and opening a long backlog.</summary>
-internal static class DurableScenario
+/// <summary>Flushed queues on a store, beside a bare loop that commits groups with the same engine: sends, whole trips, the latency of one send, and opening a long backlog.</summary>
+internal sealed class DurableScenario
 {
     private const int Backlog = 1_000_000;
 
     private static readonly byte[] s_body = new byte[100];
-    private static readonly Lazy<Task<(string Clean, string Killed)>> s_backlog = new(MakeBacklogAsync);
     private static readonly List<string> s_folders = [];
 
-    public static IEnumerable<Comparison> Comparisons()
+    private readonly DurableEngine _engine;
+    private readonly Lazy<Task<(string Clean, string Killed)>> _backlog;
+
+    private DurableScenario(DurableEngine engine)
+    {
+        _engine = engine;
+        _backlog = new(MakeBacklogAsync);
+    }
+
+    /// <summary>Those of one store, or of all.</summary>
+    public static IEnumerable<Comparison> Comparisons(string? store) =>
+        DurableEngine.All.Where(engine => store is null || engine.Name == store).SelectMany(static engine => new DurableScenario(engine).Comparisons());
+
+    private IEnumerable<Comparison> Comparisons()
     {
         foreach (int tasks in (int[])[1, 16, 256, 2048])
         {
             yield return Compare($"send {tasks} tasks", tasks,
-                new Contender("a bare loop that inserts groups into LiteDB, one transaction and one flush each", messages => BareAsync(messages, tasks, trip: false)),
-                new Contender("SendAsync to a flushed queue on LiteDB", messages => SendAsync(messages, tasks)));
+                new Contender($"a bare loop that inserts groups into {_engine.Title}, one transaction and one flush each", messages => BareAsync(messages, tasks, trip: false)),
+                new Contender($"SendAsync to a flushed queue on {_engine.Title}", messages => SendAsync(messages, tasks)));
         }
         foreach (int tasks in (int[])[1, 16, 256, 2048])
         {
@@ -42,7 +53,7 @@ internal static class DurableScenario
         s_folders.Clear();
     }
 
-    private static Comparison Compare(string variant, int tasks, Contender reference, Contender queue) => new("durable", variant, reference, queue)
+    private Comparison Compare(string variant, int tasks, Contender reference, Contender queue) => new("durable", $"{_engine.Name} {variant}", reference, queue)
     {
         Multiple = tasks,
         RoundSeconds = 0.4,
@@ -53,10 +64,10 @@ internal static class DurableScenario
         TargetRatio = 0.8,
     };
 
-    private static async Task<Round> BareAsync(long messages, int tasks, bool trip)
+    private async Task<Round> BareAsync(long messages, int tasks, bool trip)
     {
         using var folder = new TemporaryFolder();
-        using var bare = new BareLiteDB(folder.Path);
+        using BareCommits bare = _engine.OpenBare(folder.Path);
         Round round = await Round.MeasureAsync(messages, () => RunAsync(messages, tasks, async () =>
         {
             long number = await bare.InsertAsync(s_body);
@@ -67,10 +78,10 @@ internal static class DurableScenario
         return round with { MeanBatch = (double)bare.Operations / bare.Commits };
     }
 
-    private static async Task<Round> SendAsync(long messages, int tasks)
+    private async Task<Round> SendAsync(long messages, int tasks)
     {
         using var folder = new TemporaryFolder();
-        var store = new CountingStoreProvider(new LiteDBStore(Path.Combine(folder.Path, "queue.db")));
+        var store = new CountingStoreProvider(_engine.Open(folder.Path));
         await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = store });
         MessageQueue queue = await DeclareAsync(broker);
         store.Reset();
@@ -79,10 +90,10 @@ internal static class DurableScenario
         return round with { MeanBatch = (double)store.Messages / store.Commits };
     }
 
-    private static async Task<Round> TripAsync(long messages, int tasks)
+    private async Task<Round> TripAsync(long messages, int tasks)
     {
         using var folder = new TemporaryFolder();
-        var store = new CountingStoreProvider(new LiteDBStore(Path.Combine(folder.Path, "queue.db")));
+        var store = new CountingStoreProvider(_engine.Open(folder.Path));
         await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = store });
         MessageQueue queue = await DeclareAsync(broker);
         store.Reset();
@@ -95,17 +106,17 @@ internal static class DurableScenario
         return round with { MeanBatch = (double)store.Operations / store.AllCommits };
     }
 
-    private static async Task<Round> LatencyOfBareAsync(long messages)
+    private async Task<Round> LatencyOfBareAsync(long messages)
     {
         using var folder = new TemporaryFolder();
-        using var bare = new BareLiteDB(folder.Path);
+        using BareCommits bare = _engine.OpenBare(folder.Path);
         return await MedianAsync(messages, async () => await bare.InsertAsync(s_body));
     }
 
-    private static async Task<Round> LatencyOfSendAsync(long messages)
+    private async Task<Round> LatencyOfSendAsync(long messages)
     {
         using var folder = new TemporaryFolder();
-        await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder.Path, "queue.db")));
+        await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = _engine.Open(folder.Path) });
         MessageQueue queue = await DeclareAsync(broker);
         return await MedianAsync(messages, async () => await queue.SendAsync(new Message(s_body)));
     }
@@ -127,7 +138,7 @@ internal static class DurableScenario
         return round with { Seconds = seconds[messages / 2] * messages };
     }
 
-    private static Comparison Opening(string variant, double seconds, Func<long, Task<Round>> open) => new("durable", variant, new Contender("opening an empty store", OpenEmptyAsync), new Contender("opening that backlog", open))
+    private Comparison Opening(string variant, double seconds, Func<long, Task<Round>> open) => new("durable", $"{_engine.Name} {variant}", new Contender("opening an empty store", OpenEmptyAsync), new Contender("opening that backlog", open))
     {
         Multiple = 1,
         RoundSeconds = 0.1,
@@ -137,45 +148,45 @@ internal static class DurableScenario
         Allowance = TimeSpan.FromSeconds(seconds),
     };
 
-    private static async Task<Round> OpenEmptyAsync(long times)
+    private async Task<Round> OpenEmptyAsync(long times)
     {
         using var folder = new TemporaryFolder();
-        await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder.Path, "queue.db"))))
+        await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = _engine.Open(folder.Path) }))
             await DeclareAsync(broker);
         return await OpenAsync(folder.Path, 0);
     }
 
     // It is closed in good order again afterwards, so the next round finds the same.
-    private static async Task<Round> OpenCleanAsync(long times) => await OpenAsync((await s_backlog.Value).Clean, Backlog);
+    private async Task<Round> OpenCleanAsync(long times) => await OpenAsync((await _backlog.Value).Clean, Backlog);
 
-    private static async Task<Round> OpenKilledAsync(long times)
+    private async Task<Round> OpenKilledAsync(long times)
     {
         using var folder = new TemporaryFolder();
-        Copy((await s_backlog.Value).Killed, folder.Path);
+        Copy((await _backlog.Value).Killed, folder.Path);
         return await OpenAsync(folder.Path, Backlog);
     }
 
-    private static async Task<Round> OpenAsync(string folder, long messages)
+    private async Task<Round> OpenAsync(string folder, long messages)
     {
         MessageBroker? broker = null;
-        Round round = await Round.MeasureAsync(1, async () => broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(folder, "queue.db"))));
+        Round round = await Round.MeasureAsync(1, async () => broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = _engine.Open(folder) }));
         await using (broker)
             Round.Expect(messages, broker!.GetQueue("durable").GetSnapshot().Messages, "messages found");
         return round;
     }
 
     // A process that is killed leaves the files as they are at that moment: a copy of them while the store is open is the same.
-    private static async Task<(string Clean, string Killed)> MakeBacklogAsync()
+    private async Task<(string Clean, string Killed)> MakeBacklogAsync()
     {
         string clean = Directory.CreateTempSubdirectory("queuekit-backlog-").FullName, killed = Directory.CreateTempSubdirectory("queuekit-killed-").FullName;
         s_folders.AddRange([clean, killed]);
-        await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions().UseLiteDB(Path.Combine(clean, "queue.db"), static store => store.IdleTime = TimeSpan.FromHours(1))))
+        await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = _engine.OpenStill(clean) }))
         {
             MessageQueue queue = await broker.DeclareQueueAsync("durable", new QueueOptions { Overflow = OverflowPolicy.Buffer });
             Message[] batch = [.. Enumerable.Range(0, 4_000).Select(static _ => new Message(s_body))];
             for (int i = 0; i < Backlog; i += batch.Length)
                 await queue.SendBatchAsync(batch);
-            // The last checkpoint by size must be over: files that change while they are copied do not belong together.
+            // What the store does beside its commits must be over: files that change while they are copied do not belong together.
             await Task.Delay(TimeSpan.FromSeconds(2));
             Copy(clean, killed);
         }

@@ -1,0 +1,75 @@
+using QueueKit.Stores;
+
+namespace QueueKit.Sqlite;
+
+/// <summary>A store in a SQLite database: durable queues in a file that any tool can read. <c>options.UseSqlite("queue.db")</c> is the short way to it.</summary>
+/// <remarks>
+/// One broker at a time; others may read. While it is open there are <c>queue.db-wal</c> and <c>queue.db-shm</c> beside <c>queue.db</c>, and after a crash
+/// the first of them belongs to the store: copy and restore both, or neither. After a clean close the store is one file.
+/// </remarks>
+public sealed class SqliteStore : IMessageStoreProvider
+{
+    private readonly StorePaths _paths;
+    private readonly SqliteStoreOptions _options;
+    private readonly Func<TimeProvider> _brokerTime;
+    private readonly Action? _beforeWrite;
+    private SqliteMessageStore? _open;
+
+    /// <summary>Names a store; nothing is opened yet.</summary>
+    /// <param name="path">The database; it is created when it is not there, its folder is not. Relative to the current directory of this moment.</param>
+    /// <param name="options">Copied; null for the defaults.</param>
+    /// <exception cref="ArgumentException">The path is empty, or an option is out of its range; the message names it.</exception>
+    public SqliteStore(string path, SqliteStoreOptions? options = null)
+        : this(path, options, static () => TimeProvider.System)
+    {
+    }
+
+    internal SqliteStore(string path, SqliteStoreOptions? options, Func<TimeProvider> brokerTime, Action? beforeWrite = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        _options = options?.Copy() ?? new SqliteStoreOptions();
+        _options.Validate();
+        _paths = new StorePaths(path);
+        _brokerTime = brokerTime;
+        _beforeWrite = beforeWrite;
+    }
+
+    /// <inheritdoc/>
+    public string Description => $"SQLite, {_paths.Data}";
+
+    /// <inheritdoc/>
+    ValueTask<IMessageStore> IMessageStoreProvider.OpenAsync(CancellationToken ct)
+    {
+        if (ct.IsCancellationRequested)
+            return ValueTask.FromCanceled<IMessageStore>(ct);
+        // Off the caller's thread: it reads the log, which takes as long as the disk does.
+        return new(Task.Run<IMessageStore>(() => _open = SqliteMessageStore.Open(_paths, _options, _options.TimeProvider ?? _brokerTime(), _beforeWrite), ct));
+    }
+
+    /// <summary>Copies the store, which a broker has open, into a folder; messages come and go meanwhile. Restoring it is opening the database in that folder as a store.</summary>
+    /// <remarks>
+    /// The copy has the database's name. It holds everything that was confirmed when this was called, and no commit in part, and takes the room of what is
+    /// in the store, without what is free. Opened, every message in it counts as maybe delivered before.
+    /// </remarks>
+    /// <param name="folder">Not there yet; the folder that it is to lie in is.</param>
+    /// <param name="ct">Gives up before anything has happened.</param>
+    /// <exception cref="StoreException">The copy could not be made, or no broker has the store open. The store goes on as before.</exception>
+    public ValueTask BackupAsync(string folder, CancellationToken ct = default) =>
+        Volatile.Read(ref _open) is { IsDisposed: false } open ? open.BackupAsync(folder, ct) : throw StoreErrors.NotOpen(_paths.Data);
+
+    /// <summary>Copies everything that can be read into a new file, flushes it and puts it in the place of the old one, which is kept under another name. A broker can open the store then.</summary>
+    /// <remarks>
+    /// For a store that says it is damaged or may not be opened any more. Needs as much free space again as the store takes, and nobody may have it open.
+    /// <para>Messages whose queue's name is lost are in a queue <c>recovered-N</c> afterwards. Numbers of messages are not used a second time. If a commit is
+    /// missing, what was acknowledged in it may be back.</para>
+    /// </remarks>
+    /// <param name="path">The database.</param>
+    /// <param name="ct">Gives up before anything has happened.</param>
+    /// <returns>What was lost, and what was made anew.</returns>
+    /// <exception cref="StoreException">It is in use, not there, or the disk failed: the store is as it was.</exception>
+    public static Task<SqliteRepairReport> RepairAsync(string path, CancellationToken ct = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(path);
+        return Task.Run(() => StoreRepair.Run(new StorePaths(path)), ct);
+    }
+}
