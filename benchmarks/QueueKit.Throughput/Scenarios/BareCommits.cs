@@ -14,7 +14,7 @@ internal abstract class BareCommits : IDisposable
     private long _number;
     private volatile bool _isClosing;
 
-    protected BareCommits() => _thread = new Thread(Run) { IsBackground = true };
+    protected BareCommits() => _thread = new Thread(Run) { IsBackground = true, Name = "Bare commit" };
 
     /// <summary>How many operations were confirmed.</summary>
     public long Operations { get; private set; }

@@ -110,22 +110,14 @@ internal sealed class QueueCatalog(BrokerContext broker)
             MetaRecord.RefuseOtherFormat(MetaRecord.Read(format));
         if (meta.TryGetValue(MetaRecord.LastQueueIdKey, out StoreRecord lastId))
             _lastId = MetaRecord.Read(lastId);
-        var counters = new LaneCounters();
-        CommitRecord lastCommit = meta.TryGetValue(CommitRecord.FoldKey, out StoreRecord fold) ? CommitRecord.Read(fold, counters) : default;
         var places = new List<StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Delta), StoreKey.After(StoreKind.Delta), ct).ConfigureAwait(false))
             places.Add(record);
-        foreach (StoreRecord record in CommitRecord.InOrder(places, lastCommit))
-        {
-            CommitRecord commit = CommitRecord.Read(record, counters);
-            if (commit.Number != lastCommit.Number + 1)
-                throw new StoreException(StoreFault.Unreadable, $"The store has commit {commit.Number} but not commit {lastCommit.Number + 1}: confirmed commits are missing. Restore the store from a backup, or repair it. Nothing was changed.");
-            // Never lower than before: what was given out once is not given out again.
-            lastCommit = commit with { LastSequence = Math.Max(commit.LastSequence, lastCommit.LastSequence) };
-        }
+        var commits = CommitRecords.Read(meta.TryGetValue(CommitRecord.FoldKey, out StoreRecord fold) ? fold : null, places);
+        CommitRecord lastCommit = commits.Last;
         var recovery = new CrashRecovery(broker, store.Witness, lastCommit, meta.GetValueOrDefault(MetaRecord.JudgedKey));
         broker.Store = store;
-        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, lastCommit, counters, broker.Telemetry);
+        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, commits, broker.Telemetry);
 
         var queues = new List<StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))
@@ -134,7 +126,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
         {
             (string name, QueueOptions options) = QueueRecord.Decode(record);
             var queue = new QueueConductor(broker, name, record.Key.Queue, options);
-            await RecoverMessagesAsync(store, queue, recovery, counters, lastCommit.LastSequence, ct).ConfigureAwait(false);
+            await RecoverMessagesAsync(store, queue, recovery, commits.Counters, lastCommit.LastSequence, ct).ConfigureAwait(false);
             yield return queue;
         }
         await recovery.ConcludeAsync().ConfigureAwait(false);

@@ -41,25 +41,22 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private volatile bool _hasEnded;
     private StoreException? _fault;
     private long _sequence;
-    private CommitRecord _lastCommit;
-    private readonly LaneCounters _counters;
+    private readonly CommitRecords _records;
     private readonly BrokerTelemetry? _telemetry;
 
     /// <param name="store">The store, which the pipeline now owns.</param>
     /// <param name="scheduler">Where the loop runs if the store does not block.</param>
-    /// <param name="lastCommit">What the last <see cref="CommitRecord"/> in the store says, or its default.</param>
-    /// <param name="counters">The counts of its lanes, which the pipeline keeps from now on.</param>
+    /// <param name="records">What the store has of its commits; the pipeline keeps it from now on.</param>
     /// <param name="telemetry">Who measures commits; null for nobody.</param>
-    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecord lastCommit, LaneCounters counters, BrokerTelemetry? telemetry = null)
+    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecords records, BrokerTelemetry? telemetry = null)
     {
         _telemetry = telemetry;
-        _counters = counters;
-        _lastCommit = lastCommit;
+        _records = records;
         _store = store;
         _witness = store.Witness;
         _scheduler = scheduler;
         _loop = new LoopItem(this);
-        _sequence = lastCommit.LastSequence;
+        _sequence = records.Last.LastSequence;
         if (!store.CommitBlocks)
             return;
         _signal = new ManualResetEventSlim();
@@ -68,7 +65,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
     }
 
     /// <summary>The number of the last commit.</summary>
-    public long CommitNumber => _lastCommit.Number;
+    public long CommitNumber => _records.Last.Number;
 
     /// <summary>How many works were committed: with <see cref="CommitNumber"/>, the mean batch.</summary>
     public long CommittedWorks { get; private set; }
@@ -308,8 +305,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
 
     private CommitOutcome TryCommit(FlushLevel level, out StoreException? reason)
     {
-        var record = new CommitRecord(CommitNumber + 1, _sequence);
-        record.WriteTo(_batch, _counters, _lastCommit);
+        CommitRecord record = _records.AddTo(_batch, _sequence);
         try
         {
             _store.Commit(_batch, level);
@@ -331,8 +327,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
             reason = new StoreException(StoreFault.Failed, $"The store failed in a way it does not explain ({error.GetType().Name}: {error.Message}). Whether the commit was written is unknown; open the broker again to find out.", innerException: error);
             return CommitOutcome.Unknown;
         }
-        _lastCommit = record;
-        _counters.Apply(_batch.LaneChanges);
+        _records.Committed(record, _batch);
         // Before anybody hears of it: what was confirmed is known to have been.
         _witness?.Committed(CommitNumber, level);
         reason = null;

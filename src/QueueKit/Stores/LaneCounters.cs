@@ -60,6 +60,9 @@ internal sealed class LaneCounters
 {
     private readonly SortedDictionary<uint, SortedDictionary<byte, LaneCount>> _queues = [];
 
+    /// <summary>How many lanes have, or had, messages.</summary>
+    public int Lanes { get; private set; }
+
     /// <summary>The queues that have, or had, messages.</summary>
     public IEnumerable<uint> Queues => _queues.Keys;
 
@@ -72,7 +75,7 @@ internal sealed class LaneCounters
         foreach ((StoredLane lane, LaneCount change) in changes.Changes)
             Add(lane, change);
         foreach (uint queue in changes.DeletedQueues)
-            _queues.Remove(queue);
+            Remove(queue);
     }
 
     //  Entries, one after the other:
@@ -96,7 +99,7 @@ internal sealed class LaneCounters
 
     public byte[] Encode()
     {
-        byte[] value = new byte[_queues.Sum(static queue => queue.Value.Count) * EntryLength];
+        byte[] value = new byte[Lanes * EntryLength];
         Span<byte> rest = value;
         foreach ((uint queue, SortedDictionary<byte, LaneCount> lanes) in _queues)
         {
@@ -113,7 +116,7 @@ internal sealed class LaneCounters
         {
             uint queue = BinaryPrimitives.ReadUInt32LittleEndian(entries[1..]);
             if (entries[0] == DeletedEntry)
-                _queues.Remove(queue);
+                Remove(queue);
             else if (entries[0] == CountEntry)
                 Add(new StoredLane(queue, entries[5]), new LaneCount(BinaryPrimitives.ReadInt64LittleEndian(entries[6..]), BinaryPrimitives.ReadInt64LittleEndian(entries[14..])));
             else
@@ -126,7 +129,15 @@ internal sealed class LaneCounters
     {
         if (!_queues.TryGetValue(lane.Queue, out SortedDictionary<byte, LaneCount>? lanes))
             _queues.Add(lane.Queue, lanes = []);
-        lanes[lane.Band] = lanes.GetValueOrDefault(lane.Band) + change;
+        if (!lanes.TryGetValue(lane.Band, out LaneCount before))
+            Lanes++;
+        lanes[lane.Band] = before + change;
+    }
+
+    private void Remove(uint queue)
+    {
+        if (_queues.Remove(queue, out SortedDictionary<byte, LaneCount>? lanes))
+            Lanes -= lanes.Count;
     }
 
     private static void WriteEntry(byte kind, StoredLane lane, LaneCount count, ref Span<byte> into)

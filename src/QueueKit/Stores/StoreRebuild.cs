@@ -80,7 +80,7 @@ public sealed class StoreRebuild
                 See(record.Key);
                 Insert(record);
                 break;
-            case StoreKind.Delta when CommitRecord.NumberOf(record) is { } number:
+            case StoreKind.Delta when CommitRecord.TryReadNumber(record, out long number):
                 _commits.Add(number, record);
                 break;
             case var kind when !Enum.IsDefined(kind):
@@ -168,12 +168,14 @@ public sealed class StoreRebuild
     private CommitRecord ReadCommits(LaneCounters before, RebuildFindings findings, out bool isCounted)
     {
         CommitRecord last = _fold is { } fold ? CommitRecord.Read(fold, before) : default;
+        // What has been folded may still be in the places that were not used again.
+        long folded = _commits.Count > 0 ? _commits.Last().Key - 1 - _commits.Last().Value.Key.Sequence : 0;
         // Without a fold there was none yet, or nobody knows what it had counted.
-        isCounted = _fold is not null || _commits.ContainsKey(1);
+        isCounted = _fold is not null || (folded == 0 && _commits.ContainsKey(1));
         bool isFirst = !isCounted;
         foreach ((long number, StoreRecord record) in _commits)
         {
-            if (number <= last.Number)
+            if (number <= last.Number || number <= folded)
                 continue;
             if (!isFirst && number != last.Number + 1)
             {
@@ -187,12 +189,14 @@ public sealed class StoreRebuild
         return last;
     }
 
-    // The last commit of which a lost record may have been.
+    // The last commit of which a lost record may have been: its place is behind that of the last one found.
     private long LastPossible(long last)
     {
         HashSet<StoreKey> lost = [.. _lost.Where(static key => key.Kind == StoreKind.Delta)];
+        bool isFolded = _fold is { } fold && CommitRecord.NumberOf(fold) == last;
+        long place = !isFolded && _commits.TryGetValue(last, out StoreRecord record) ? record.Key.Sequence + 1 : 0;
         long possible = last;
-        while (possible - last < CommitRecord.FoldInterval && lost.Contains(CommitRecord.KeyOf(possible + 1)))
+        for (; lost.Contains(CommitRecord.KeyOf(place)); place++)
             possible++;
         return possible;
     }

@@ -19,7 +19,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
     private readonly WorkTarget _target = new();
     private CommitPipeline? _pipeline;
 
-    private CommitPipeline Pipeline => _pipeline ??= new CommitPipeline(_store, _scheduler, default, new LaneCounters());
+    private CommitPipeline Pipeline => _pipeline ??= new CommitPipeline(_store, _scheduler, new CommitRecords());
 
     public async ValueTask DisposeAsync()
     {
@@ -187,7 +187,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
     [Test]
     public async Task EachCommitHasTheNextNumberAndSaysWhichSequenceWasTheLast()
     {
-        _pipeline = new CommitPipeline(_store, _scheduler, new CommitRecord(Number: 40, LastSequence: 700), new LaneCounters());
+        _pipeline = new CommitPipeline(_store, _scheduler, new CommitRecords(new CommitRecord(Number: 40, LastSequence: 700)));
 
         RecordedWork three = Enqueue(new RecordedWork(1, _target, sequences: 3));
         await Outcome(three);
@@ -387,7 +387,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
         foreach (Exception error in errors)
         {
             var store = new ScriptedStore(commitBlocks) { Script = call => call.Works.Contains(0) ? null : oneByOne && call.Works.Length > 1 ? s_refusal : error };
-            await using var pipeline = new CommitPipeline(store, _scheduler, default, new LaneCounters());
+            await using var pipeline = new CommitPipeline(store, _scheduler, new CommitRecords());
             store.Stall();
             pipeline.Enqueue(new RecordedWork(0, _target));
             store.AwaitStalled();
@@ -492,7 +492,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
         for (int round = 0; round < 500; round++)
         {
             var store = new ScriptedStore(commitBlocks);
-            var pipeline = new CommitPipeline(store, _scheduler, default, new LaneCounters());
+            var pipeline = new CommitPipeline(store, _scheduler, new CommitRecords());
             var work = new RecordedWork(1, _target);
             Task disposal = Task.Run(() => pipeline.DisposeAsync().AsTask());
             Thread.SpinWait(round % 100 * 10);
@@ -536,7 +536,7 @@ public sealed class CommitPipelineTests(bool commitBlocks) : IAsyncDisposable
         for (int round = 0; round < 3000; round++)
         {
             var store = new ScriptedStore(commitBlocks);
-            var pipeline = new CommitPipeline(store, _scheduler, default, new LaneCounters());
+            var pipeline = new CommitPipeline(store, _scheduler, new CommitRecords());
             RecordedWork first = new(1, _target), last = new(2, _target);
             Volatile.Write(ref isApplied, false);
             pipeline.Enqueue(first);

@@ -127,7 +127,7 @@ public sealed class StoreRebuildTests : IDisposable
             for (int i = 0; i < 5; i++)
                 await orders.SendAsync(Text($"{i}"));
         });
-        StoreKey[] lost = [CommitRecord.KeyOf(5), CommitRecord.KeyOf(6)];
+        StoreKey[] lost = [CommitRecord.KeyOf(4), CommitRecord.KeyOf(5)];
 
         (_, IReadOnlyList<string> known) = Rebuild(records.Where(record => !lost.Contains(record.Key)), lost);
         File.Delete(_path + "-witness");
@@ -146,10 +146,10 @@ public sealed class StoreRebuildTests : IDisposable
         List<StoreRecord> records = await Store(async broker =>
         {
             MessageQueue orders = await broker.DeclareQueueAsync("orders");
-            for (int i = 0; i < CommitRecord.FoldInterval + 10; i++)
+            for (int i = 0; i < 20; i++)
                 await orders.SendAsync(Text($"{i}"));
         });
-        StoreKey lost = CommitRecord.KeyOf(100);
+        StoreKey lost = CommitRecord.KeyOf(10);
 
         (_, IReadOnlyList<string> findings) = Rebuild(records.Where(record => record.Key != lost), [lost]);
 
