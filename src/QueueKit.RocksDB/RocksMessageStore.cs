@@ -253,7 +253,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore, IDisposab
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            // There is nothing in them: that they are read at the next opening takes time and nothing else.
+            throw Stop(StoreErrors.Failed("emptying its log", _paths.Folder, error));
         }
     }
 

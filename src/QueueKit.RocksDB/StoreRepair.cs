@@ -10,6 +10,9 @@ namespace QueueKit.RocksDB;
 /// </remarks>
 internal static class StoreRepair
 {
+    // A log is given its space ahead, as much as the buffer holds: on a disk that was full there may be little.
+    private static readonly RocksDBStoreOptions s_target = new() { MinFreeBytes = 0, WriteBufferBytes = 4 * 1024 * 1024 };
+
     public static RocksDBRepairReport Run(StorePaths paths)
     {
         using Witness witness = StoreOpening.Own(paths, TimeProvider.System, forRepair: true);
@@ -30,6 +33,10 @@ internal static class StoreRepair
         {
             throw StoreErrors.RepairFailed(paths, error);
         }
+        catch (StoreException error) when (error is { Fault: StoreFault.Failed or StoreFault.Refused, InnerException: { } cause } && error.Path == paths.Repairing)
+        {
+            throw StoreErrors.RepairFailed(paths, cause);
+        }
     }
 
     private static long Copy(StorePaths paths, Witness witness, List<string> findings)
@@ -39,7 +46,7 @@ internal static class StoreRepair
         foreach (string leftover in (ReadOnlySpan<string>)[paths.Repaired, paths.Repairing, paths.Salvaged])
             Delete(leftover);
         long messages;
-        RocksMessageStore store = RocksMessageStore.Create(new StorePaths(paths.Repairing), new RocksDBStoreOptions { MinFreeBytes = 0 });
+        RocksMessageStore store = RocksMessageStore.Create(new StorePaths(paths.Repairing), s_target);
         try
         {
             var rebuild = new StoreRebuild(store, witness);

@@ -115,7 +115,7 @@ public class RocksDBFaultTests
     [Test]
     public async Task OnADiskThatIsFullAllTheSameTheStoreStopsAndARepairFindsEverythingConfirmed()
     {
-        using SmallDisk disk = await SmallDisk.Mount(_folder, megabytes: 48);
+        using SmallDisk disk = await SmallDisk.Mount(_folder, megabytes: 64);
         string path = disk.File("queue");
         int confirmed = 0;
         await using (MessageBroker broker = await OpenBroker(path))
