@@ -125,11 +125,6 @@ internal static class StoreRepair
         {
             // Damaged: then the records themselves say whether this is a store.
         }
-        catch (StoreException)
-        {
-            source.Dispose();
-            throw;
-        }
     }
 
     // Tables never change once they are written, so they can be shared.
