@@ -36,8 +36,24 @@ public readonly record struct FailureOutcome
     {
         if (Kind != FailureKind.Reject)
             return Settlement.Nack(Delay, error);
-        string details = $"{error.GetType()}: {error.Message}";
-        return Settlement.Reject(Reason!, details.Length <= Settlement.MaxTextLength ? details : details[..Settlement.MaxTextLength]);
+        return Settlement.Reject(Reason!, Describe(error));
+    }
+
+    /// <summary>Type and message of what a handler threw, whatever it does when it is asked for it.</summary>
+    internal static string Describe(Exception error)
+    {
+        string text;
+        try
+        {
+            text = $"{error.GetType()}: {error.Message}";
+        }
+#pragma warning disable CA1031 // The message must be settled, whatever the exception does.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            text = $"{error.GetType()}: its message cannot be read";
+        }
+        return text.Length <= Settlement.MaxTextLength ? text : text[..Settlement.MaxTextLength];
     }
 }
 

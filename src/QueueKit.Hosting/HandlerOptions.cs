@@ -22,6 +22,9 @@ public sealed class HandlerOptions
     /// <summary>How long a batch that is not full waits for more after its first message; zero to one hour. Default: zero: it takes what is there. For batch handlers only.</summary>
     public TimeSpan BatchWait { get; set; }
 
+    /// <summary>Whether the activity of a handler continues the trace of the send, as its child. Default: false, it begins a trace of its own and links to the send. A batch always does.</summary>
+    public bool ContinueTrace { get; set; }
+
     /// <summary>When failures are taken for an outage, and what happens then.</summary>
     public OutageOptions Outage { get; } = new();
 

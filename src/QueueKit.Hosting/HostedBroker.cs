@@ -39,7 +39,7 @@ public sealed class HostedBroker : IAsyncDisposable
     /// <summary>The broker itself.</summary>
     /// <exception cref="InvalidOperationException">The host has not started yet.</exception>
     public MessageBroker Broker => _broker ?? throw new InvalidOperationException(
-        $"{_registration} is not open yet: it opens when the host starts. In constructors take IMessageSender, IQueueSender<T> or HostedBroker, which may be used from the start of the host on.");
+        $"{StartChecks.Capital(_registration.ToString())} is not open yet: it opens when the host starts. In constructors take IMessageSender, IQueueSender<T> or HostedBroker, which may be used from the start of the host on.");
 
     /// <summary>The consumers, one for each queue that has handlers; empty before the host has started.</summary>
     public IReadOnlyList<HostedConsumer> Consumers => _consumers;
@@ -64,13 +64,24 @@ public sealed class HostedBroker : IAsyncDisposable
     internal async Task OpenAsync(CancellationToken ct)
     {
         List<string> problems = [.. StartChecks.Problems(_registration, _services)];
-        MessageBrokerOptions options = Read<MessageBrokerOptions>(_registration.Name, problems)!;
+        MessageBrokerOptions? options = Read<MessageBrokerOptions>(_registration.Name, problems);
+        try
+        {
+            options?.Validate();
+        }
+        catch (ArgumentException error)
+        {
+            problems.Add(QueueOptionsCheck.Words(error));
+        }
         var queues = new List<(string Name, QueueOptions? Options)>();
         foreach (string queue in _registration.Queues)
             queues.Add((queue, Read<QueueOptions>(_registration.Key(queue), problems)));
         foreach (string queue in _registration.Handlers.Select(static handler => handler.Queue).Distinct())
         {
-            if (Read<HandlerOptions>(_registration.Key(queue), problems) is { ResiliencePipeline: { } pipeline } && StartChecks.FindPipeline(pipeline, _services) is null)
+            HandlerOptions? handlers = Read<HandlerOptions>(_registration.Key(queue), problems);
+            if (handlers?.LeaseDuration is { } lease && queues.Find(declared => declared.Name == queue).Options?.MaxLeaseDuration is { } longest && lease > longest)
+                problems.Add($"Handlers of queue '{queue}': LeaseDuration is {lease}, longer than the queue's MaxLeaseDuration, which is {longest}.");
+            if (handlers is { ResiliencePipeline: { } pipeline } && StartChecks.FindPipeline(pipeline, _services) is null)
                 problems.Add($"Handlers of queue '{queue}': there is no resilience pipeline '{pipeline}'. Add it with services.AddResiliencePipeline(\"{pipeline}\", …) from Polly.Extensions.");
         }
         var schedules = new List<CronSchedule>();
@@ -83,10 +94,11 @@ public sealed class HostedBroker : IAsyncDisposable
             else
                 problems.Add($"Recurring message '{recurring.Name}': {problem}");
         }
+        problems.AddRange(Read<QueueKitHealthOptions>(_registration.Name, problems)?.Problems(_registration) ?? []);
         if (problems.Count > 0)
             throw new QueueKitConfigurationException(string.Join(Environment.NewLine, problems.Distinct()));
 
-        _drainTimeout = options.DrainTimeout;
+        _drainTimeout = options!.DrainTimeout;
         _time = options.TimeProvider;
         MessageBroker broker = await MessageBroker.OpenAsync(options, ct).ConfigureAwait(false);
         try

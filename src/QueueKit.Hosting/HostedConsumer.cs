@@ -1,5 +1,6 @@
 using System.Diagnostics.CodeAnalysis;
 using QueueKit.Hosting.Consuming;
+using QueueKit.Hosting.Replies;
 
 namespace QueueKit.Hosting;
 
@@ -22,7 +23,7 @@ public sealed class HostedConsumer
         Broker = broker;
         Queue = queue;
         Options = options;
-        Handlers = new HandlerTable(handlers);
+        Handlers = new HandlerTable(handlers, queue, options.ContinueTrace);
         Time = time;
         Log = log;
         Gate = new OutageGate(options.Outage, time,
@@ -98,7 +99,7 @@ public sealed class HostedConsumer
         }
     }
 
-    internal MessageReceiver OpenReceiver() => Queue.OpenReceiver(new ReceiveOptions { LeaseDuration = Options.LeaseDuration });
+    internal MessageReceiver OpenReceiver() => Queue.OpenReceiver(new ReceiveOptions { LeaseDuration = Options.LeaseDuration, ForHandlers = true });
 
     /// <summary>Takes no more messages; returns at once.</summary>
     internal void BeginStop()
@@ -139,6 +140,7 @@ public sealed class HostedConsumer
         Interlocked.Increment(ref _handled);
         if (settlement.Kind == SettlementKind.Reject)
             Log.Rejected(QueueName, delivery.Sequence, settlement.Reason, settlement.Details);
+        TellRequester(delivery, settlement);
     }
 
     internal void Failed(Delivery delivery, Exception error, bool isProbe)
@@ -168,8 +170,21 @@ public sealed class HostedConsumer
         }
         Log.HandlerFailed(QueueName, delivery.Sequence, delivery.Attempt, settlement.Kind, error);
         SettleResult result = delivery.Settle(settlement);
-        if (result != SettleResult.Settled)
+        if (result == SettleResult.Settled)
+            TellRequester(delivery, settlement);
+        else
             Log.SettledTooLate(QueueName, delivery.Sequence, result);
+    }
+
+    // If the message is a request and is given up now, no reply will come. A queue of dead letters gives nothing up.
+    private void TellRequester(Delivery delivery, in Settlement settlement)
+    {
+        if (delivery.Message.ReplyTo != ReplyDesk.QueueName || QueueName.EndsWith(QueueOptions.DeadLetterSuffix, StringComparison.Ordinal))
+            return;
+        if (settlement.Kind == SettlementKind.Reject)
+            Broker.Replies.GiveUp(delivery.Message, QueueName, settlement.Reason!, settlement.Details);
+        else if (settlement.Kind == SettlementKind.Nack && delivery.Attempt >= Queue.Options.MaxAttempts)
+            Broker.Replies.GiveUp(delivery.Message, QueueName, "attempts exhausted", settlement.Error is { } error ? FailureOutcome.Describe(error) : null);
     }
 
     internal void Fault(Exception error)

@@ -5,7 +5,7 @@ namespace QueueKit.Hosting;
 /// <summary>Everything that hosting logs, under the category "QueueKit.Hosting". Event ids are stable.</summary>
 internal sealed partial class HostingLog(ILogger logger)
 {
-    private readonly ILogger _logger = logger;
+    private readonly ILogger _logger = new ForbearingLogger(logger);
 
     [LoggerMessage(100, LogLevel.Information, "{Consumers} consumers of {Broker} started")]
     public partial void Started(int consumers, string broker);
@@ -51,4 +51,39 @@ internal sealed partial class HostingLog(ILogger logger)
 
     [LoggerMessage(122, LogLevel.Information, "The outage of queue '{Queue}' is over")]
     public partial void OutageEnded(string queue);
+
+    // A logger that throws, or an exception that throws when it is asked for its message, would otherwise end a consumer.
+#pragma warning disable CA1031 // Whatever a logger throws: the consumer's work goes on.
+    private sealed class ForbearingLogger(ILogger logger) : ILogger
+    {
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => logger.BeginScope(state);
+
+        public bool IsEnabled(LogLevel logLevel)
+        {
+            try
+            {
+                return logger.IsEnabled(logLevel);
+            }
+            catch (Exception error)
+            {
+                Tell(error);
+                return false;
+            }
+        }
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            try
+            {
+                logger.Log(logLevel, eventId, state, exception, formatter);
+            }
+            catch (Exception error)
+            {
+                Tell(error);
+            }
+        }
+
+        private static void Tell(Exception error) => System.Diagnostics.Trace.TraceError($"QueueKit: the application's logger threw, and a line of the log is lost: {error.GetType()}");
+    }
+#pragma warning restore CA1031
 }

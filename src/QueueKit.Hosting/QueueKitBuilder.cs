@@ -38,7 +38,7 @@ public sealed class QueueKitBuilder
         return this;
     }
 
-    /// <summary>Reads options from a configuration section: <c>MaxMessageBytes</c>, <c>DrainTimeout</c>, <c>Queues:NAME:…</c>, <c>Handlers:NAME:…</c> and <c>Recurring:NAME:…</c>, by the names of the options. Queues that stand only there are added.</summary>
+    /// <summary>Reads options from a configuration section: <c>MaxMessageBytes</c>, <c>DrainTimeout</c>, <c>Queues:NAME:…</c>, <c>Handlers:NAME:…</c>, <c>Recurring:NAME:…</c> and <c>Health:…</c>, by the names of the options. Queues that stand only there are added.</summary>
     /// <remarks>Applied in the order of the calls. What cannot be read, and what no option is called, is an error when the host starts.</remarks>
     public QueueKitBuilder Bind(IConfiguration section)
     {
@@ -87,6 +87,7 @@ public sealed class QueueKitBuilder
         if (queues.Contains(name))
             return this;
         queues.Add(name);
+        _registration.TypedQueues.Add((name, static formats => formats.Get<T>()));
         string key = _registration.Key(name);
         Services.AddKeyedSingleton(key, (services, _) => services.GetRequiredKeyedService<IMessageSender>(key).AsSender(_registration.Formats.Get<T>()));
         Services.AddKeyedSingleton(key, (services, _) => services.GetRequiredKeyedService<IMessageReceiver>(key).AsReceiver(_registration.Formats.Get<T>()));

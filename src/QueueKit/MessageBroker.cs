@@ -45,6 +45,9 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     /// <summary>Completes when the broker is closed; faults with a <see cref="StoreException"/> when its store stops: transient queues go on, durable ones do not.</summary>
     public Task Completion => _completion.Task;
 
+    /// <summary>For how long the store has been writing, and where asked flushing, the commit that is under way; null if none is. Commits take milliseconds: one that takes seconds hangs, and everything durable waits for it.</summary>
+    public TimeSpan? RunningCommitAge => _context.Pipeline?.RunningCommitAge;
+
     internal CommitPipeline? Pipeline => _context.Pipeline;
 
     internal WorkScheduler Scheduler => _context.Scheduler;

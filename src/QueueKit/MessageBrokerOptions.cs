@@ -19,6 +19,9 @@ public sealed class MessageBrokerOptions
     /// <summary>Where the broker's meter, called <see cref="MessageBroker.TelemetryName"/>, comes from; null (the default) for one that all brokers of the process without a factory share.</summary>
     public IMeterFactory? MeterFactory { get; set; }
 
+    /// <summary>Whether, while somebody listens, each message that is sent with others has an activity <c>create</c> of its own, to which its consumers link; otherwise they link to the send of all. Default: true.</summary>
+    public bool TraceBatchedMessages { get; set; } = true;
+
     /// <summary>The largest message by <see cref="Message.Size"/>, in bytes; 1 to 1 GiB. Default: 16 MiB. A store may allow less.</summary>
     public int MaxMessageBytes { get; set; } = 16 * 1024 * 1024;
 
@@ -30,7 +33,9 @@ public sealed class MessageBrokerOptions
 
     internal MessageBrokerOptions Copy() => (MessageBrokerOptions)MemberwiseClone();
 
-    internal void Validate()
+    /// <summary>Checks the options; what depends on the store, the opening finds.</summary>
+    /// <exception cref="ArgumentException">An option is out of its range; the message names it and the range.</exception>
+    public void Validate()
     {
         if (TimeProvider is null)
             throw new ArgumentException("MessageBrokerOptions.TimeProvider is null: take TimeProvider.System, or a clock of your own.", "options");

@@ -117,6 +117,15 @@ public sealed class MessageQueue : IMessageSender, IMessageReceiver
         return _broker.StartConsumer(Conductor, handler, options);
     }
 
+    /// <summary>Whether anybody listens to the work of handlers: see <see cref="BeginProcess"/>.</summary>
+    public bool HasProcessListeners => _observed is { HearsHandlers: true };
+
+    /// <summary>Tells telemetry that a handler of the caller's begins to work on deliveries of this queue: an activity <c>process</c>, the current one until its end, and a duration. Their settles are told from now on. Where nobody listens nothing happens.</summary>
+    /// <param name="deliveries">One, or a batch; taken by a receiver with <see cref="ReceiveOptions.ForHandlers"/>.</param>
+    /// <param name="continueTrace">Whether the activity continues the trace of the send, as <see cref="ConsumeOptions.ContinueTrace"/> says; for a single delivery only.</param>
+    public ProcessScope BeginProcess(ReadOnlySpan<Delivery> deliveries, bool continueTrace = false) =>
+        _observed is { HearsHandlers: true } && deliveries.Length > 0 ? new ProcessScope(_observed.BeginProcess(deliveries, continueTrace)) : default;
+
     /// <summary>Removes every message that is ready or delayed; what is in flight or on its way into the store stays. Returns how many, once that is committed.</summary>
     /// <remarks>Of a durable queue with many messages it takes several commits, the oldest first: a process that ends on the way has removed some.</remarks>
     /// <exception cref="StoreException">The store refused (what was not removed by then is back) or failed.</exception>

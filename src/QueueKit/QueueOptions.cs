@@ -75,10 +75,10 @@ public sealed record QueueOptions
 
     /// <summary>Checks everything that can be said of the options alone; what depends on other queues or the store, the declaration finds.</summary>
     /// <param name="queue">The name of the queue they are for.</param>
-    /// <exception cref="ArgumentException">An option is out of its range; the message names the queue, the option and the range.</exception>
+    /// <exception cref="ArgumentException">The name is not allowed, or an option is out of its range; the message names the queue, the option and the range.</exception>
     public void Validate(string queue)
     {
-        ArgumentNullException.ThrowIfNull(queue);
+        QueueName.Validate(queue, "The queue's name");
         string where = $"Queue '{queue}'";
         RefuseUndefined(where, nameof(Durability), Durability);
         RefuseUndefined(where, nameof(Overflow), Overflow);

@@ -12,6 +12,9 @@ public sealed record ReceiveOptions
     /// <summary>Delete each message before it is handed over: it is never redelivered, and lost if the consumer fails. Default: false.</summary>
     public bool AtMostOnce { get; set; }
 
+    /// <summary>Whether what is taken goes to handlers of the caller's, who says so with <see cref="MessageQueue.BeginProcess"/>: then telemetry shows no receive but a process, as it does for <see cref="IMessageReceiver.Consume"/>. Default: false.</summary>
+    public bool ForHandlers { get; set; }
+
     internal void Validate(string queue)
     {
         if (LeaseDuration is { } lease)

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using QueueKit.Hosting.Consuming;
 
 namespace QueueKit.Hosting.Tests;
@@ -15,7 +16,7 @@ public class HandlingTests : HostJourney
         IHost host = await Start(queueKit => queueKit.AddQueue("orders").AddHandler<Order, Recorder>("orders"), services => services.AddSingleton<Record>());
 
         await Send(host, s_latte, new Order("mocha", 1));
-        await Until(() => Queue(host).GetSnapshot().Counts.Acked == 2);
+        await Until(() => Consumer(host).Handled == 2);
 
         Assert.That(host.Services.GetRequiredService<Record>().Orders, Is.EqualTo([s_latte, new Order("mocha", 1)]));
         Assert.That((Consumer(host).Handled, Consumer(host).Failures, Consumer(host).State), Is.EqualTo((2L, 0L, ConsumerState.Running)));
@@ -50,7 +51,7 @@ public class HandlingTests : HostJourney
 
         Delivery dead = await DeadLetter(host);
         Assert.That((dead.DeadLetter!.Description, dead.DeadLetter.Details, dead.DeadLetter.Attempts), Is.EqualTo(("no milk", "latte", 1)));
-        Assert.That(Log.Has(111), Is.True);
+        await Until(() => Log.Has(111), "a line about the reject");
     }
 
     [Test]
@@ -87,6 +88,25 @@ public class HandlingTests : HostJourney
         await Send(host, s_latte);
 
         Assert.That((await DeadLetter(host)).DeadLetter!.LastError, Does.Contain("odd").And.Contain("rule"));
+        Assert.That(Consumer(host).State, Is.EqualTo(ConsumerState.Running));
+    }
+
+    [TestCase(true)]
+    [TestCase(false)]
+    public async Task NeitherAnExceptionThatCannotBeReadNorALoggerThatThrowsEndsAConsumer(bool isRejected)
+    {
+        IHost host = await Start(queueKit => queueKit
+            .AddQueue("orders", options => options.MaxAttempts = 1)
+            .MapQueue<Order>("orders", (_, _, _) => ValueTask.FromException(new Unreadable()), options =>
+            {
+                if (isRejected)
+                    options.On<Unreadable>(FailureOutcome.Reject("bad"));
+            }), services => services.AddSingleton<ILoggerProvider>(new Reader()));
+
+        await Send(host, s_latte);
+
+        DeadLetterInfo letter = (await DeadLetter(host)).DeadLetter!;
+        Assert.That(isRejected ? letter.Details : letter.LastError, Does.Contain("Unreadable: its message cannot be read"));
         Assert.That(Consumer(host).State, Is.EqualTo(ConsumerState.Running));
     }
 
@@ -269,5 +289,24 @@ public class HandlingTests : HostJourney
             IsDisposed = true;
             return default;
         }
+    }
+
+    private sealed class Unreadable : Exception
+    {
+        public override string Message => throw new InvalidOperationException("unreadable");
+    }
+
+    // As a logger does that writes the exception.
+    private sealed class Reader : ILoggerProvider, ILogger
+    {
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) => _ = exception?.Message;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public void Dispose() { }
     }
 }

@@ -143,6 +143,7 @@ internal sealed record Unknown(int Value);
 
 [JsonSerializable(typeof(Order))]
 [JsonSerializable(typeof(Parcel))]
+[JsonSerializable(typeof(string))]
 internal sealed partial class OrderJson : JsonSerializerContext;
 
 /// <summary>The lines of the log, with their event ids.</summary>

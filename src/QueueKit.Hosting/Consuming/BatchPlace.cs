@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace QueueKit.Hosting.Consuming;
 
 /// <summary>A place that handles several messages at a time, and settles them in one commit.</summary>
@@ -61,6 +63,7 @@ internal sealed class BatchPlace(HostedConsumer consumer, Invoker handler) : Pla
 
     private async ValueTask HandleBatchAsync(bool isProbe, CancellationToken ct)
     {
+        using ProcessScope process = Consumer.Queue.BeginProcess(CollectionsMarshal.AsSpan(_batch));
         var context = new MessageContext(_batch[0], Consumer.Broker);
         try
         {
@@ -75,6 +78,7 @@ internal sealed class BatchPlace(HostedConsumer consumer, Invoker handler) : Pla
         catch (Exception error)
 #pragma warning restore CA1031
         {
+            process.Fail(error);
             if (!IsAbandoned)
                 Fail(error, isProbe);
             return;

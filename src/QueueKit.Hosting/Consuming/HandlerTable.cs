@@ -1,7 +1,7 @@
 namespace QueueKit.Hosting.Consuming;
 
 /// <summary>Which handler of a queue takes which message.</summary>
-internal sealed class HandlerTable(IReadOnlyDictionary<string, Invoker> handlers)
+internal sealed class HandlerTable(IReadOnlyDictionary<string, Invoker> handlers, MessageQueue queue, bool continuesTraces)
 {
     /// <summary>The reason with which a message is rejected that no handler takes.</summary>
     public const string NoHandlerReason = "no handler";
@@ -9,8 +9,12 @@ internal sealed class HandlerTable(IReadOnlyDictionary<string, Invoker> handlers
     // The only one takes every message: its format judges the type.
     private readonly Invoker? _only = handlers.Count == 1 ? handlers.Values.Single() : null;
 
-    public Invoker? Find(Message message) =>
-        _only ?? (message.Type is { } type && handlers.TryGetValue(type, out Invoker? handler) ? handler : null);
+    /// <summary>The handler of a message; null if there is none. One call, and no more: while somebody listens it is observed.</summary>
+    public Invoker? Find(Message message)
+    {
+        Invoker? handler = _only ?? (message.Type is { } type ? handlers.GetValueOrDefault(type) : null);
+        return handler is not null && queue.HasProcessListeners ? new ObservedInvoker(handler, queue, continuesTraces) : handler;
+    }
 
     public Settlement Refuse(Message message)
     {

@@ -4,11 +4,8 @@ using QueueKit.Hosting.Recurring;
 namespace QueueKit.Hosting.Health;
 
 /// <summary>The health of one broker, with the reasons in words.</summary>
-internal sealed class BrokerHealthCheck(HostedBroker broker, QueueKitHealthOptions options, TimeProvider time) : IHealthCheck
+internal sealed class BrokerHealthCheck(HostedBroker broker, QueueKitHealthOptions options) : IHealthCheck
 {
-    private readonly CommitProgress _commits = new(time);
-    private readonly Lock _lock = new();
-
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         var unhealthy = new List<string>();
@@ -21,8 +18,10 @@ internal sealed class BrokerHealthCheck(HostedBroker broker, QueueKitHealthOptio
         {
             if (broker.Broker.Completion is { IsFaulted: true, Exception: { } fault })
                 unhealthy.Add($"The store has stopped: {fault.InnerException?.Message}");
+            if (broker.Broker.RunningCommitAge is { } age && age >= options.StoreHangs)
+                unhealthy.Add($"The store hangs: a commit has been under way for {age}, longer than {options.StoreHangs}.");
             foreach (MessageQueue queue in broker.Broker.Queues)
-                Judge(queue.GetSnapshot(), unhealthy, degraded);
+                Judge(queue.GetSnapshot(), degraded);
             foreach (HostedConsumer consumer in broker.Consumers)
                 Judge(consumer, unhealthy, degraded);
             foreach (RecurringSender sender in broker.Recurring.Where(static sender => sender.Completion.IsFaulted))
@@ -32,13 +31,8 @@ internal sealed class BrokerHealthCheck(HostedBroker broker, QueueKitHealthOptio
         return Task.FromResult(new HealthCheckResult(status, string.Join(" ", [.. unhealthy, .. degraded])));
     }
 
-    private void Judge(QueueSnapshot queue, List<string> unhealthy, List<string> degraded)
+    private void Judge(QueueSnapshot queue, List<string> degraded)
     {
-        lock (_lock)
-        {
-            if (_commits.StalledFor(queue) is { } stalled && stalled > TimeSpan.Zero && stalled >= options.StoreHangs)
-                unhealthy.Add($"The store hangs: no commit of queue '{queue.Name}' has come back for {stalled}.");
-        }
         if (queue.Name.EndsWith(QueueOptions.DeadLetterSuffix, StringComparison.Ordinal))
         {
             if (queue.Messages > options.DeadLetters)

@@ -20,6 +20,9 @@ internal sealed class BrokerRegistration(string name)
     /// <summary>The queues of each type that has some.</summary>
     public Dictionary<Type, List<string>> QueuesByType { get; } = [];
 
+    /// <summary>The typed queues, each with a look for the format of its type.</summary>
+    public List<(string Queue, Action<MessageFormats> EnsureFormat)> TypedQueues { get; } = [];
+
     public List<RecurringRegistration> Recurring { get; } = [];
 
     /// <summary>The recurring messages that options were written for, with where.</summary>

@@ -11,6 +11,7 @@ internal static class OptionsBinding
         // A root has no path and is no section; what is read from it are its children alike.
         IConfigurationSection section = configuration as IConfigurationSection ?? new RootSection(configuration);
         builder.Configure(options => ReadBroker(section, options));
+        builder.Services.Configure<QueueKitHealthOptions>(builder.Name, options => ReadHealth(section.GetSection("Health"), options));
         foreach (IConfigurationSection queue in section.GetSection("Queues").GetChildren())
             builder.AddQueue(queue.Key, options => ReadQueue(queue, options));
         foreach (IConfigurationSection handlers in section.GetSection("Handlers").GetChildren())
@@ -37,10 +38,12 @@ internal static class OptionsBinding
     private static void ReadBroker(IConfigurationSection section, MessageBrokerOptions options) => new SectionReader(section)
         .Whole(nameof(options.MaxMessageBytes), value => options.MaxMessageBytes = value, "1 byte to 1 GiB")
         .Time(nameof(options.DrainTimeout), value => options.DrainTimeout = value, "zero to 49 days")
-        // Read for each queue.
-        .Inside("Queues", static _ => { })
-        .Inside("Handlers", static _ => { })
-        .Inside("Recurring", static _ => { })
+        .YesOrNo(nameof(options.TraceBatchedMessages), value => options.TraceBatchedMessages = value)
+        .Sections("Queues", "queues")
+        .Sections("Handlers", "queues")
+        .Sections("Recurring", "recurring messages")
+        // Read elsewhere.
+        .Inside("Health", static _ => { })
         .End();
 
     private static void ReadQueue(IConfigurationSection section, QueueOptions options) => new SectionReader(section)
@@ -54,7 +57,7 @@ internal static class OptionsBinding
         .TimeOrNone(nameof(options.BackpressureTimeout), value => options.BackpressureTimeout = value, "positive")
         .Time(nameof(options.LeaseDuration), value => options.LeaseDuration = value, "1 ms to 49 days")
         .Time(nameof(options.MaxLeaseDuration), value => options.MaxLeaseDuration = value, "at least LeaseDuration")
-        .WholeOrNone(nameof(options.MaxAttempts), value => options.MaxAttempts = checked((int?)value), "at least 1")
+        .WholeOrNone(nameof(options.MaxAttempts), value => options.MaxAttempts = (int?)value, "at least 1", int.MaxValue)
         .Inside(nameof(options.RetryDelay), inner => options.RetryDelay = ReadRetryDelay(inner))
         .Text(nameof(options.DeadLetterQueue), value => options.DeadLetterQueue = value)
         .OneOf<DeadLetterReasons>(nameof(options.DeadLetterOn), value => options.DeadLetterOn = value)
@@ -66,11 +69,20 @@ internal static class OptionsBinding
         .Text(nameof(options.ResiliencePipeline), value => options.ResiliencePipeline = value)
         .Whole(nameof(options.BatchSize), value => options.BatchSize = value, "1 to 10,000")
         .Time(nameof(options.BatchWait), value => options.BatchWait = value, "zero to one hour")
+        .YesOrNo(nameof(options.ContinueTrace), value => options.ContinueTrace = value)
         .Inside(nameof(options.Outage), inner => new SectionReader(inner)
-            .WholeOrNone(nameof(OutageOptions.AfterFailures), value => options.Outage.AfterFailures = checked((int?)value), "at least 2")
+            .WholeOrNone(nameof(OutageOptions.AfterFailures), value => options.Outage.AfterFailures = (int?)value, "at least 2", int.MaxValue)
             .Time(nameof(OutageOptions.FirstPause), value => options.Outage.FirstPause = value, "1 ms to 1 day")
             .Time(nameof(OutageOptions.LongestPause), value => options.Outage.LongestPause = value, "at least FirstPause, at most 1 day")
             .End())
+        .End();
+
+    private static void ReadHealth(IConfigurationSection section, QueueKitHealthOptions options) => new SectionReader(section)
+        .TimeOrNone(nameof(options.OldestMessage), value => options.OldestMessage = value, "not negative")
+        .WholeOrNone(nameof(options.Messages), value => options.Messages = value, "at least 0")
+        .WholeOrNone(nameof(options.DeadLetters), value => options.DeadLetters = value, "at least 0")
+        .TimeOrNone(nameof(options.Handling), value => options.Handling = value, "not negative")
+        .Time(nameof(options.StoreHangs), value => options.StoreHangs = value, "positive")
         .End();
 
     private static void ReadRecurring(IConfigurationSection section, RecurringOptions options) => new SectionReader(section)
@@ -96,19 +108,23 @@ internal static class OptionsBinding
         TimeSpan? max = null;
         double jitter = 0.2;
         var steps = new List<TimeSpan>();
-        new SectionReader(section)
-            .OneOf<RetryDelayKind>("Kind", value => kind = value)
-            .Time("First", value => first = value, "positive")
-            .TimeOrNone("Max", value => max = value, "at least First")
-            .Number("Jitter", value => jitter = value, "0 to 1")
-            .Inside("Steps", inner =>
+        SectionReader reader = new SectionReader(section).OneOf<RetryDelayKind>("Kind", value => kind = value);
+        // A kind has its own keys: another's is an error, not a wish that comes to nothing.
+        if (kind is RetryDelayKind.Constant or RetryDelayKind.Exponential)
+            reader.Time("First", value => first = value, "positive");
+        if (kind == RetryDelayKind.Exponential)
+            reader.TimeOrNone("Max", value => max = value, "at least First").Number("Jitter", value => jitter = value, "0 to 1");
+        if (kind == RetryDelayKind.List)
+        {
+            reader.Inside("Steps", inner =>
             {
                 var reader = new SectionReader(inner);
                 foreach (IConfigurationSection step in inner.GetChildren())
                     reader.Time(step.Key, steps.Add, "not negative");
                 reader.End();
-            })
-            .End();
+            });
+        }
+        reader.End();
         return kind switch
         {
             RetryDelayKind.None => RetryDelay.None,

@@ -16,9 +16,13 @@ internal sealed class QueueOptionsCheck(string key, string queue) : IValidateOpt
         }
         catch (ArgumentException error)
         {
-            return ValidateOptionsResult.Fail(error.Message);
+            return ValidateOptionsResult.Fail(Words(error));
         }
     }
+
+    /// <summary>What is wrong, without the name of the parameter, which only its caller can place.</summary>
+    public static string Words(ArgumentException error) =>
+        error.ParamName is { } name && error.Message.EndsWith($" (Parameter '{name}')", StringComparison.Ordinal) ? error.Message[..error.Message.LastIndexOf(" (Parameter", StringComparison.Ordinal)] : error.Message;
 }
 
 /// <summary>Checks the options of one queue's handlers.</summary>

@@ -13,9 +13,9 @@ internal sealed class SectionReader(IConfigurationSection section)
         Value(key, $"a whole number, {range}", text => int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) ? () => set(value) : null);
 
     /// <summary>Empty, "null" or "none": no limit.</summary>
-    public SectionReader WholeOrNone(string key, Action<long?> set, string range) =>
+    public SectionReader WholeOrNone(string key, Action<long?> set, string range, long largest = long.MaxValue) =>
         Value(key, $"a whole number, {range}, or \"none\"", text => IsNone(text) ? () => set(null)
-            : long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value) ? () => set(value) : null);
+            : long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value) && value <= largest && value >= -largest ? () => set(value) : null);
 
     public SectionReader Time(string key, Action<TimeSpan> set, string range) =>
         Value(key, $"a time such as 00:00:30, {range}", text => TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out TimeSpan value) ? () => set(value) : null);
@@ -24,13 +24,30 @@ internal sealed class SectionReader(IConfigurationSection section)
         Value(key, $"a time such as 00:00:30, {range}, or \"none\"", text => IsNone(text) ? () => set(null)
             : TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out TimeSpan value) ? () => set(value) : null);
 
-    public SectionReader OneOf<T>(string key, Action<T> set) where T : struct, Enum =>
-        Value(key, $"one of {string.Join(", ", Enum.GetNames<T>())}", text => Enum.TryParse(text, ignoreCase: true, out T value) && !char.IsAsciiDigit(text[0]) ? () => set(value) : null);
+    /// <summary>A name of the enum; several of them, with commas, only where they may be combined.</summary>
+    public SectionReader OneOf<T>(string key, Action<T> set) where T : struct, Enum
+    {
+        bool mayBeSeveral = typeof(T).IsDefined(typeof(FlagsAttribute), inherit: false);
+        return Value(key, $"{(mayBeSeveral ? "some" : "one")} of {string.Join(", ", Enum.GetNames<T>())}", text =>
+            (mayBeSeveral || !text.Contains(',', StringComparison.Ordinal)) && Enum.TryParse(text, ignoreCase: true, out T value) && char.IsAsciiLetter(text.TrimStart()[0]) ? () => set(value) : null);
+    }
 
     public SectionReader Number(string key, Action<double> set, string range) =>
         Value(key, $"a number, {range}", text => double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) ? () => set(value) : null);
 
+    public SectionReader YesOrNo(string key, Action<bool> set) =>
+        Value(key, "true or false", text => bool.TryParse(text, out bool value) ? () => set(value) : null);
+
     public SectionReader Text(string key, Action<string> set) => Value(key, "a text", text => () => set(text));
+
+    /// <summary>A section inside this one, of sections that are read elsewhere.</summary>
+    public SectionReader Sections(string key, string what) => Inside(key, inner =>
+    {
+        if (inner.Value is { Length: > 0 } text)
+            throw new QueueKitConfigurationException($"{inner.Path} is '{text}'; it must be a section of sections, by the names of the {what}.");
+        if (inner.GetChildren().FirstOrDefault(static child => child.Value is { Length: > 0 }) is { } child)
+            throw new QueueKitConfigurationException($"{child.Path} is '{child.Value}'; it must be a section, and its name that of one of the {what}.");
+    });
 
     /// <summary>A section inside this one.</summary>
     public SectionReader Inside(string key, Action<IConfigurationSection> read)
@@ -49,7 +66,7 @@ internal sealed class SectionReader(IConfigurationSection section)
         }
         catch (ArgumentException error)
         {
-            _problems.Add($"{inner.Path}: {error.Message}");
+            _problems.Add($"{inner.Path}: {QueueOptionsCheck.Words(error)}");
         }
         return this;
     }
@@ -57,6 +74,8 @@ internal sealed class SectionReader(IConfigurationSection section)
     /// <exception cref="QueueKitConfigurationException">Something cannot be read, or is not known; the message lists all of it.</exception>
     public void End()
     {
+        if (section.Value is { Length: > 0 } text)
+            _problems.Add($"{section.Path} is '{text}'; it must be a section with some of {string.Join(", ", _known.Order(StringComparer.Ordinal))}.");
         foreach (IConfigurationSection child in section.GetChildren())
         {
             if (!_known.Contains(child.Key))

@@ -19,6 +19,11 @@ internal static class StartChecks
             if (services.GetService<IServiceProviderIsService>() is { } isService && Unmakeable(handler, isService) is { } trouble)
                 yield return $"{Capital(handler.ToString())} of queue '{handler.Queue}' {trouble}";
         }
+        foreach ((string queue, Action<MessageFormats> ensureFormat) in registration.TypedQueues)
+        {
+            if (Failure(() => ensureFormat(registration.Formats)) is { } failure)
+                yield return $"Queue '{queue}': {failure}";
+        }
         foreach ((string queue, string where) in registration.HandlerSections)
         {
             if (!registration.Handlers.Exists(handler => handler.Queue == queue))
@@ -100,5 +105,6 @@ internal static class StartChecks
         }
     }
 
-    private static string Capital(string text) => char.ToUpperInvariant(text[0]) + text[1..];
+    /// <summary>With a capital letter, as at the beginning of a sentence.</summary>
+    public static string Capital(string text) => char.ToUpperInvariant(text[0]) + text[1..];
 }

@@ -4,6 +4,7 @@ namespace QueueKit.Hosting.Replies;
 internal sealed class QueueRequester<T>(HostedBroker broker, string queue) : IQueueRequester<T>
 {
     private static readonly TimeSpan s_defaultTimeout = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan s_longestTimeout = TimeSpan.FromDays(49);
 
     public string Name => queue;
 
@@ -11,6 +12,7 @@ internal sealed class QueueRequester<T>(HostedBroker broker, string queue) : IQu
     {
         TimeSpan wait = timeout ?? s_defaultTimeout;
         ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(wait, TimeSpan.Zero, nameof(timeout));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(wait, s_longestTimeout, nameof(timeout));
         MessageFormat<TReply> format = broker.Formats.Get<TReply>();
         string id = Guid.NewGuid().ToString("N");
         Message message = broker.Formats.Get<T>().Write(request, new SendOptions { CorrelationId = id, ReplyTo = ReplyDesk.QueueName });
@@ -19,7 +21,9 @@ internal sealed class QueueRequester<T>(HostedBroker broker, string queue) : IQu
         try
         {
             Task<Message> reply = await broker.Replies.ExpectAsync(id).WaitAsync(both.Token).ConfigureAwait(false);
-            await broker.Broker.GetQueue(queue).SendAsync(message, both.Token).ConfigureAwait(false);
+            SendReceipt receipt = await broker.Broker.GetQueue(queue).SendAsync(message, both.Token).ConfigureAwait(false);
+            if (receipt.Outcome != SendOutcome.Accepted)
+                throw new QueueFullException($"Queue '{queue}' is full and dropped the request, as its overflow policy says. Nobody will reply to it; send it again later, or choose another policy.");
             Message answer = await reply.WaitAsync(both.Token).ConfigureAwait(false);
             return format.TryRead(answer, out TReply? value, out Settlement rejection)
                 ? value
@@ -27,7 +31,7 @@ internal sealed class QueueRequester<T>(HostedBroker broker, string queue) : IQu
         }
         catch (OperationCanceledException error) when (timer.IsCancellationRequested && !ct.IsCancellationRequested)
         {
-            throw new TimeoutException($"No reply to a request to queue '{queue}' came within {wait}. It may still be handled.", error);
+            throw new TimeoutException($"No reply to a request to queue '{queue}' came within {wait}. It may still be handled, unless it was removed in the meantime.", error);
         }
         finally
         {

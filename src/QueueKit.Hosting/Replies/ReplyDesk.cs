@@ -40,6 +40,13 @@ internal sealed class ReplyDesk(HostedBroker broker, HostingLog log)
 
     public void Forget(string id) => _waiting.TryRemove(id, out _);
 
+    /// <summary>No reply to that request will come: whoever waits for it, if anybody does, hears why.</summary>
+    public void GiveUp(Message request, string queue, string reason, string? details)
+    {
+        if (request.CorrelationId is { } id && _waiting.TryRemove(id, out TaskCompletionSource<Message>? waiting))
+            waiting.TrySetException(new RequestRejectedException(queue, reason, details));
+    }
+
     /// <summary>Nobody need wait any longer.</summary>
     public void Close()
     {

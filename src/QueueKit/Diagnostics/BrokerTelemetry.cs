@@ -14,6 +14,9 @@ internal sealed class BrokerTelemetry(MessageBrokerOptions options)
 
     public TimeProvider Time { get; } = options.TimeProvider;
 
+    /// <inheritdoc cref="MessageBrokerOptions.TraceBatchedMessages"/>
+    public bool TracesBatchedMessages { get; } = options.TraceBatchedMessages;
+
     /// <summary>Whether anybody wants to know of operations.</summary>
     public bool HearsOperations => Source.HasListeners() || Instruments.OperationDuration.Enabled;
 

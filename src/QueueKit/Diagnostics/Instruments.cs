@@ -132,7 +132,8 @@ internal sealed class Instruments
         }
     }
 
-    private static Measurement<long>[] Consumed(QueueReading queue) => [new(queue[Happened.Delivered], [.. Tags(queue), new(TelemetryNames.OperationName, TelemetryNames.Receive)])];
+    private static IEnumerable<Measurement<long>> Consumed(QueueReading queue) => By(queue, TelemetryNames.OperationName,
+        (Happened.Received, TelemetryNames.Receive), (Happened.Processed, TelemetryNames.Process));
 
     private static IEnumerable<Measurement<long>> DroppedMessages(QueueReading queue) => By(queue, TelemetryNames.OverflowMode,
         (Happened.OldestDropped, "drop_oldest"), (Happened.SendsDropped, "drop_newest"));

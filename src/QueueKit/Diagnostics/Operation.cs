@@ -31,6 +31,9 @@ internal sealed class Operation
         _beganAtUtc = telemetry.Time.GetUtcNow();
     }
 
+    /// <summary>Why it failed, if that is known before it ends.</summary>
+    public string? Error { get; set; }
+
     /// <summary>Starts the activity, which is the current one from now on; null if nobody wants it.</summary>
     public Activity? Start(ActivityKind kind, ActivityContext parent, ReadOnlySpan<Message> messages, IReadOnlyList<ActivityLink>? links)
     {
@@ -75,6 +78,12 @@ internal sealed class Operation
                 tags.Add(TelemetryNames.ErrorType, error);
             histogram.Record(_telemetry.Time.GetElapsedTime(_beganAt).TotalSeconds, tags);
         }
+        EndActivity(error);
+    }
+
+    /// <summary>Ends the activity of what is not measured.</summary>
+    public void EndActivity(string? error)
+    {
         if (_activity is not { } activity)
             return;
         _activity = null;

@@ -11,8 +11,10 @@ internal enum Happened
     SendsRefused,
     /// <summary>Sent, and not taken by the store.</summary>
     SendsFailed,
-    /// <summary>Handed to consumers.</summary>
-    Delivered,
+    /// <summary>Handed to consumers that pull.</summary>
+    Received,
+    /// <summary>Handed to handlers.</summary>
+    Processed,
     /// <summary>Handed to consumers again.</summary>
     Redelivered,
     /// <summary>Dropped to make room.</summary>

@@ -20,6 +20,7 @@ internal static class TelemetryNames
 
     // ---- Operations, by type and by name -----------------------------------------------------------------------------------
 
+    public const string Create = "create";
     public const string Send = "send";
     public const string Receive = "receive";
     public const string Process = "process";

@@ -29,6 +29,9 @@ internal sealed class Consumer
     /// <summary>Whether messages are deleted before they are handed over.</summary>
     public bool AtMostOnce { get; init; }
 
+    /// <summary>Whether what it takes goes to handlers: only telemetry asks.</summary>
+    public bool ForHandlers { get; init; }
+
     /// <summary>Set once it has stopped: it gets nothing more, and cannot wait.</summary>
     public bool IsClosed { get; set; }
 

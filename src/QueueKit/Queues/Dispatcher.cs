@@ -192,7 +192,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
             if (message.History is { IsSuspect: true })
                 Suspects.Leave(message.Sequence);
             // The deletion first, then the hand-over: the receive waits for the commit, and no token withdraws it any more.
-            CountDelivery(message);
+            CountDelivery(message, consumer);
             books.Leaving.Add(message.Size);
             receive.Complete(null);
             var delivery = new InFlightDelivery(message, consumer.Identity, LeaseState.Settled, moment.Now);
@@ -209,7 +209,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
 
     private InFlightDelivery HandOut(in QueuedMessage message, Consumer consumer, LeaseState state, in Moment moment)
     {
-        CountDelivery(message);
+        CountDelivery(message, consumer);
         if (consumer.AtMostOnce)
         {
             Acked(message.Size);
@@ -226,7 +226,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     // The plain case, in a row: neither credit nor at most once.
     private InFlightDelivery HandOutUntil(long deadline, in QueuedMessage message, Consumer consumer, LeaseState state, long now)
     {
-        CountDelivery(message);
+        CountDelivery(message, consumer);
         var delivery = new InFlightDelivery(message, consumer, state, now);
         Slots?.Take(delivery);
         InFlight.Add(delivery, deadline, consumer.HasPlainLease);
@@ -234,7 +234,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     }
 
     /// <summary>Brings the books up to date with every ack that was decided without the lock.</summary>
-    public void BookAcks(ref AckStack stack)
+    public void BookAcks(AckStack stack)
     {
         BookAcks(stack.TakeAll());
         if (_hands is null)
@@ -294,6 +294,8 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
         Slots?.PutBack(offered);
         TakeFromConsumer(offered);
         books.Counts.Delivered--;
+        if (offered.Consumer.ForHandlers)
+            books.Counts.ToHandlers--;
         if (offered.IsRedelivered)
             books.Counts.Redelivered--;
         return true;
@@ -327,9 +329,11 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     private bool TryTakeNext(out QueuedMessage message) =>
         (!Suspects.IsEmpty && Suspects.TryTake(out message)) || Ready.TryTake(out message) || (_mayHaveSetAside && TryTakeBack(out message));
 
-    private void CountDelivery(in QueuedMessage message)
+    private void CountDelivery(in QueuedMessage message, Consumer consumer)
     {
         books.Counts.Delivered++;
+        if (consumer.ForHandlers)
+            books.Counts.ToHandlers++;
         if (message.History is { Delivered: true })
             books.Counts.Redelivered++;
     }

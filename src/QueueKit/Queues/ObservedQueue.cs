@@ -35,21 +35,46 @@ internal sealed class ObservedQueue(QueueConductor queue, BrokerTelemetry teleme
         return await EndAsync(send, () => queue.SendBatchAsync(messages, ct)).ConfigureAwait(false);
     }
 
-    /// <summary>Begins a send, whose activity is the current one from now on, and puts its context into those of the messages that have none and have room for it.</summary>
+    /// <summary>Begins a send, whose activity is the current one from now on, and puts a context into those of the messages that have none and have room for it: that of the send or, of several messages, each its own.</summary>
     public Operation BeginSend(Span<Message> messages)
     {
-        var send = new Operation(telemetry, queue.Name, TelemetryNames.Send, TelemetryNames.Send);
         bool injects = TakesContext(messages, out long spareBytes);
-        Activity? activity = send.Start(injects ? ActivityKind.Producer : ActivityKind.Client, default, messages, TraceContext.Links(messages));
+        bool hasCreated = injects && messages.Length > 1 && telemetry.TracesBatchedMessages && BrokerTelemetry.Source.HasListeners() && Create(messages, spareBytes);
+        var send = new Operation(telemetry, queue.Name, TelemetryNames.Send, TelemetryNames.Send);
+        Activity? activity = send.Start(injects && !hasCreated ? ActivityKind.Producer : ActivityKind.Client, default, messages, TraceContext.Links(messages));
         // Where this activity is not wanted, what it would have been a part of still goes on in the consumer.
-        if (!injects || (activity ?? Activity.Current) is not { IdFormat: ActivityIdFormat.W3C } context)
-            return send;
+        if (injects && (activity ?? Activity.Current) is { } context)
+            Inject(messages, context, spareBytes);
+        return send;
+    }
+
+    // A moment each: what tells the messages of a batch apart is that they have a context of their own.
+    private bool Create(Span<Message> messages, long spareBytes)
+    {
+        bool any = false;
+        for (int i = 0; i < messages.Length; i++)
+        {
+            if (TraceContext.IsIn(messages[i]))
+                continue;
+            var create = new Operation(telemetry, queue.Name, TelemetryNames.Create, TelemetryNames.Create);
+            if (create.Start(ActivityKind.Producer, default, messages.Slice(i, 1), null) is not { } activity)
+                continue;
+            Inject(messages.Slice(i, 1), activity, spareBytes);
+            create.EndActivity(null);
+            any = true;
+        }
+        return any;
+    }
+
+    private void Inject(Span<Message> messages, Activity context, long spareBytes)
+    {
+        if (context.IdFormat != ActivityIdFormat.W3C)
+            return;
         foreach (ref Message message in messages)
         {
             if (!TraceContext.IsIn(message))
                 message = TraceContext.Write(message, context, Math.Min(queue.Broker.MaxMessageBytes, message.Size + TraceContext.ParentBytes + spareBytes));
         }
-        return send;
     }
 
     public async ValueTask<Delivery?> ReceiveAsync(TimeSpan? maxWait, CancellationToken ct)
@@ -75,27 +100,20 @@ internal sealed class ObservedQueue(QueueConductor queue, BrokerTelemetry teleme
     /// <summary>Ends a receive with what it got.</summary>
     public static void Received(Operation receive, params ReadOnlySpan<Delivery> deliveries)
     {
-        var messages = new Message[deliveries.Length];
-        for (int i = 0; i < messages.Length; i++)
-        {
-            messages[i] = deliveries[i].Message;
-            ((InFlightDelivery)deliveries[i]).IsObserved = true;
-        }
-        receive.End(messages);
+        receive.End(Observe(deliveries));
     }
 
     /// <summary>Begins the work of a handler, whose activity is the current one from now on.</summary>
-    /// <param name="delivery">What it works on.</param>
-    /// <param name="continues">Whether its activity is a child of the send's, and not linked to it.</param>
-    public Operation BeginProcess(InFlightDelivery delivery, bool continues)
+    /// <param name="deliveries">What it works on.</param>
+    /// <param name="continues">Whether its activity is a child of the send's, and not linked to it: for a single message only.</param>
+    public Operation BeginProcess(ReadOnlySpan<Delivery> deliveries, bool continues)
     {
         var process = new Operation(telemetry, queue.Name, TelemetryNames.Process, TelemetryNames.Process);
-        Message message = delivery.Message;
-        delivery.IsObserved = true;
-        if (continues && Activity.Current is null && TraceContext.TryRead(message, out ActivityContext parent))
-            process.Start(ActivityKind.Consumer, parent, [message], null);
+        Message[] messages = Observe(deliveries);
+        if (continues && Activity.Current is null && messages is [var message] && TraceContext.TryRead(message, out ActivityContext parent))
+            process.Start(ActivityKind.Consumer, parent, messages, null);
         else
-            process.Start(ActivityKind.Consumer, default, [message], TraceContext.Links([message]));
+            process.Start(ActivityKind.Consumer, default, messages, TraceContext.Links(messages));
         return process;
     }
 
@@ -165,6 +183,18 @@ internal sealed class ObservedQueue(QueueConductor queue, BrokerTelemetry teleme
         }
         send.End(receipt.Outcome switch { SendOutcome.Dropped => TelemetryNames.Dropped, SendOutcome.Refused => TelemetryNames.Refused, _ => null });
         return receipt;
+    }
+
+    // From now on their settles are observed too.
+    private static Message[] Observe(ReadOnlySpan<Delivery> deliveries)
+    {
+        var messages = new Message[deliveries.Length];
+        for (int i = 0; i < messages.Length; i++)
+        {
+            messages[i] = deliveries[i].Message;
+            ((InFlightDelivery)deliveries[i]).IsObserved = true;
+        }
+        return messages;
     }
 
     // A second settle is an everyday thing, for example the automatic one behind a handler's own, and no operation.

@@ -59,7 +59,9 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
         reading[Happened.SendsDropped] = counts.DroppedNewest;
         reading[Happened.SendsRefused] = counts.Refused;
         reading[Happened.SendsFailed] = counts.NotStored;
-        reading[Happened.Delivered] = snapshot.Counts.Delivered;
+        // Receivers take what is set aside without the lock, also between the two looks: what is counted as processed cannot be more than was delivered.
+        reading[Happened.Processed] = Math.Min(snapshot.Counts.Delivered, counts.ToHandlers - dispatcher.SetAside().Count(static delivery => delivery.Consumer.ForHandlers));
+        reading[Happened.Received] = snapshot.Counts.Delivered - reading[Happened.Processed];
         reading[Happened.Redelivered] = snapshot.Counts.Redelivered;
         reading[Happened.OldestDropped] = counts.Dropped;
         reading[Happened.DeadRejected] = counts.DeadRejected;
@@ -73,7 +75,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
         Tally sum = default;
         foreach (MessageState state in Enum.GetValues<MessageState>())
             sum.Add(CountOf(state).Bytes, CountOf(state).Messages);
-        Tally prepaid = books.Gate.Prepaid.Out;
+        Tally prepaid = books.Gate.Arrivals?.Out ?? books.Gate.Prepaid.Out;
         sum.Add(prepaid.Bytes, prepaid.Messages);
         Debug.Assert(books.Gate.Messages == sum.Messages, "Every admitted message is in exactly one state.");
         Debug.Assert(books.Gate.Bytes == sum.Bytes, "The bytes of the gate are those of the states.");

@@ -117,7 +117,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
         CommitRecord lastCommit = commits.Last;
         var recovery = new CrashRecovery(broker, store.Witness, lastCommit, meta.GetValueOrDefault(MetaRecord.JudgedKey));
         broker.Store = store;
-        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, commits, broker.Telemetry);
+        broker.Pipeline = new CommitPipeline(store, broker.Scheduler, commits, broker.Telemetry, broker.Clock);
 
         var queues = new List<StoreRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))

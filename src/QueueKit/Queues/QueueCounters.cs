@@ -18,7 +18,8 @@ internal struct QueueCounters
     public long Refused;
     public long Purged;
     public long Waited;
-    // For the instruments only: of what was accepted, dead letters of other queues; sends that the store did not take; and the dead letters by reason, where overflow is the rest.
+    // For the instruments only: of what was delivered, what went to handlers; of what was accepted, dead letters of other queues; sends that the store did not take; and the dead letters by reason, where overflow is the rest.
+    public long ToHandlers;
     public long Letters;
     public long NotStored;
     public long DeadRejected;

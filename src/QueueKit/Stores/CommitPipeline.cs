@@ -16,6 +16,7 @@ internal sealed class CommitPipeline : IAsyncDisposable
     // Where a batch is cut: enough to make the price of a flush vanish, little enough to bound the wait of the first in it.
     private const int MaxBatchWorks = 8192;
     private const long MaxBatchBytes = 16 * 1024 * 1024;
+    private const long NoCommit = long.MinValue;
 
     private readonly IMessageStore _store;
     private readonly Witness? _witness;
@@ -43,14 +44,18 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private long _sequence;
     private readonly CommitRecords _records;
     private readonly BrokerTelemetry? _telemetry;
+    private readonly BrokerClock? _clock;
+    private long _commitBeganAt = NoCommit;
 
     /// <param name="store">The store, which the pipeline now owns.</param>
     /// <param name="scheduler">Where the loop runs if the store does not block.</param>
     /// <param name="records">What the store has of its commits; the pipeline keeps it from now on.</param>
     /// <param name="telemetry">Who measures commits; null for nobody.</param>
-    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecords records, BrokerTelemetry? telemetry = null)
+    /// <param name="clock">Tells how long a commit has been under way; null if nobody will ask.</param>
+    public CommitPipeline(IMessageStore store, WorkScheduler scheduler, CommitRecords records, BrokerTelemetry? telemetry = null, BrokerClock? clock = null)
     {
         _telemetry = telemetry;
+        _clock = clock;
         _records = records;
         _store = store;
         _witness = store.Witness;
@@ -69,6 +74,10 @@ internal sealed class CommitPipeline : IAsyncDisposable
 
     /// <summary>How many works were committed: with <see cref="CommitNumber"/>, the mean batch.</summary>
     public long CommittedWorks { get; private set; }
+
+    /// <summary>For how long the store has been at the commit that is under way; null if none is. Safe for any thread.</summary>
+    public TimeSpan? RunningCommitAge =>
+        Volatile.Read(ref _commitBeganAt) is var beganAt && beganAt == NoCommit ? null : new TimeSpan(Math.Max(0, _clock!.Now - beganAt));
 
     /// <summary>Why the store has stopped; null while it works.</summary>
     public StoreException? Fault => Volatile.Read(ref _fault);
@@ -306,6 +315,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
     private CommitOutcome TryCommit(FlushLevel level, out StoreException? reason)
     {
         CommitRecord record = _records.AddTo(_batch, _sequence);
+        if (_clock is not null)
+            Volatile.Write(ref _commitBeganAt, _clock.Now);
         try
         {
             _store.Commit(_batch, level);
@@ -326,6 +337,10 @@ internal sealed class CommitPipeline : IAsyncDisposable
         {
             reason = new StoreException(StoreFault.Failed, $"The store failed in a way it does not explain ({error.GetType().Name}: {error.Message}). Whether the commit was written is unknown; open the broker again to find out.", innerException: error);
             return CommitOutcome.Unknown;
+        }
+        finally
+        {
+            Volatile.Write(ref _commitBeganAt, NoCommit);
         }
         _records.Committed(record, _batch);
         // Before anybody hears of it: what was confirmed is known to have been.

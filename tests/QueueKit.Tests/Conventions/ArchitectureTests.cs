@@ -66,7 +66,7 @@ public class ArchitectureTests
     [Test]
     public void EveryPackageRefersToTheCoreAndToNoOtherPackageOfOurs() =>
         Repository.AssertNone(
-            from path in Repository.Files("src", "*.csproj")
+            from path in Repository.Packages
             from reference in DependencyArrows.ForbiddenProjectReferences(Path.GetFileNameWithoutExtension(path), Repository.Read(path))
             select reference,
             "Every arrow points into the core; what two packages share belongs into it.");

@@ -15,6 +15,9 @@ internal static class Repository
             .Select(path => Path.GetRelativePath(Root, path).Replace('\\', '/'))
             .Order(StringComparer.Ordinal)];
 
+    /// <summary>The project files of the packages; deeper down are those that templates make.</summary>
+    public static IEnumerable<string> Packages => Files("src", "*.csproj").Where(path => path.Split('/').Length == 3);
+
     /// <summary>Every file that people write, wherever it stands.</summary>
     public static IEnumerable<string> TextFiles() =>
         from folder in (string[])["src", "tests", "samples", "benchmarks", ".ci", ".config"]

@@ -55,7 +55,7 @@ public class ExportedDataTests
         Assert.Multiple(() =>
         {
             Assert.That(Sums("messaging.client.sent.messages", "{message}"), Is.EqualTo((string[])["0 messaging.operation.name=send"]), "by this broker; the first one is closed and forgotten");
-            Assert.That(Sums("messaging.client.consumed.messages", "{message}"), Is.EqualTo((string[])["3 messaging.operation.name=receive"]));
+            Assert.That(Sums("messaging.client.consumed.messages", "{message}"), Is.EqualTo((string[])["3 messaging.operation.name=process"]));
             Assert.That(Sums("queuekit.messages.redelivered", "{message}"), Is.EqualTo((string[])["1 "]));
             Assert.That(Sums("queuekit.messages.dead_lettered", "{message}"), Is.EqualTo((string[])["1 queuekit.dead_letter.reason=attempts_exhausted"]));
             Assert.That(Sums("queuekit.queue.depth", "{message}"), Is.EqualTo((string[])["0 "]));

@@ -53,6 +53,49 @@ public sealed class Measuring(Durability durability) : Journey(durability), IDis
     }
 
     [Test]
+    public async Task WhatHandlersGetIsProcessedAndNotReceived()
+    {
+        MessageQueue queue = await Declare(new QueueOptions { RetryDelay = RetryDelay.None });
+        await Send(queue, "1", "2");
+        await Soon((await Receive(queue)).AckAsync());
+        await using (queue.Consume((delivery, _) => delivery.Attempt == 1 ? throw new FormatException() : default))
+        {
+            await Until(() => queue.GetSnapshot().Counts.Acked == 2);
+            await Idle(queue);
+        }
+
+        Assert.That(_meters.Take()["messaging.client.consumed.messages"], Is.EquivalentTo((IEnumerable<(double, string)>)[
+            (1, "messaging.destination.name=orders messaging.operation.name=receive"), (2, "messaging.destination.name=orders messaging.operation.name=process")]));
+    }
+
+    [Test]
+    public async Task WhoeverRunsHandlersOverAReceiverSaysWhenTheyWork()
+    {
+        MessageQueue queue = await Declare();
+        for (int i = 0; i < 16; i++)
+            await Send(queue, $"{i}");
+        await using MessageReceiver receiver = queue.OpenReceiver(new ReceiveOptions { ForHandlers = true });
+        Assert.That(queue.HasProcessListeners, Is.True);
+        Assert.That(receiver.TryReceive(out Delivery? one) & receiver.TryReceive(out Delivery? other));
+        using (ProcessScope process = queue.BeginProcess([one!, other!]))
+        {
+            Advance(Second);
+            process.Fail(new FormatException());
+        }
+        one!.Ack();
+        await Idle(queue);
+
+        ILookup<string, (double, string)> measured = _meters.Take();
+        Assert.Multiple(() =>
+        {
+            Assert.That(measured["messaging.client.consumed.messages"], Is.EqualTo((IEnumerable<(double, string)>)[(2, "messaging.destination.name=orders messaging.operation.name=process")]), "what is set aside is not counted");
+            Assert.That(measured["messaging.process.duration"], Is.EqualTo((IEnumerable<(double, string)>)[(1, "messaging.operation.name=process messaging.destination.name=orders error.type=System.FormatException")]));
+            Assert.That(measured["messaging.client.operation.duration"].Select(point => point.Item2).Where(tags => tags.Contains("receive", StringComparison.Ordinal)), Is.Empty);
+            Assert.That(measured["messaging.client.operation.duration"].Select(point => point.Item2), Has.Some.Contains("messaging.operation.name=ack"), "its settle is told");
+        });
+    }
+
+    [Test]
     public async Task WhatAFullQueueDropsAndRefusesIsCountedByItsWay()
     {
         MessageQueue oldest = await DeclareFull(2, new QueueOptions { Overflow = OverflowPolicy.DropOldest }, "oldest");

@@ -157,6 +157,37 @@ public class Snapshots(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task HowLongTheStoreHasBeenAtACommitIsShown()
+    {
+        OnlyWithAStore();
+        MessageQueue queue = await Declare();
+        Assert.That(Broker.RunningCommitAge, Is.Null);
+        using CommitStall stall = Store.StallCommits();
+        Task<SendReceipt> sending = queue.SendAsync(Text("a")).AsTask();
+        await Soon(stall.Entered);
+        Assert.That(Broker.RunningCommitAge, Is.EqualTo(TimeSpan.Zero));
+
+        Advance(Minute);
+
+        Assert.That(Broker.RunningCommitAge, Is.EqualTo(Minute));
+        stall.Release();
+        await Soon(sending);
+        Assert.That(Broker.RunningCommitAge, Is.Null);
+    }
+
+    [Test]
+    public async Task NoCommitIsUnderWayWhenTheStoreHasStopped()
+    {
+        OnlyWithAStore();
+        MessageQueue queue = await Declare();
+        Store.FailNextCommit(written: false);
+
+        Assert.That(async () => await Soon(queue.SendAsync(Text("a"))), Throws.TypeOf<StoreException>());
+
+        Assert.That(Broker.RunningCommitAge, Is.Null);
+    }
+
+    [Test]
     public async Task CountsBeginAnewWhenTheQueueIsOpened()
     {
         OnlyWithAStore();

@@ -192,9 +192,35 @@ public sealed class Tracing(Durability durability) : Journey(durability), IDispo
     }
 
     [Test]
-    public async Task ABatchIsOneSend()
+    public async Task EachMessageOfABatchIsCreatedAndTheBatchIsOneSendLinkedToThem()
     {
         ActivityRecorder recorder = Recorder;
+        MessageQueue queue = await Declare();
+        using var request = new Activity("request").Start();
+        await Soon(queue.SendBatchAsync((Message[])[new Message(Text("1").Body) { MessageId = "id 1" }, Text("2")]));
+        Assert.That(Activity.Current, Is.SameAs(request));
+        request.Stop();
+
+        Activity send = recorder["send orders"];
+        Activity[] creates = [.. recorder.All.Where(activity => activity.DisplayName == "create orders")];
+        Assert.Multiple(() =>
+        {
+            Assert.That(creates.Select(ActivityRecorder.Tags), Is.EqualTo((string[])[
+                "messaging.destination.name=orders messaging.message.id=id 1 messaging.operation.name=create messaging.operation.type=create messaging.system=queuekit",
+                "messaging.destination.name=orders messaging.operation.name=create messaging.operation.type=create messaging.system=queuekit"]));
+            Assert.That(creates.Select(create => create.Kind), Is.All.EqualTo(ActivityKind.Producer));
+            Assert.That(recorder.All.Select(activity => activity.ParentSpanId), Is.All.EqualTo(request.SpanId));
+            Assert.That(send.Kind, Is.EqualTo(ActivityKind.Client));
+            Assert.That(send.Links.Select(link => link.Context.SpanId), Is.EqualTo(creates.Select(create => create.SpanId)));
+        });
+        Assert.That((await ReceiveWhatIsThere(queue)).Select(delivery => (string)delivery.Message.Headers["traceparent"]), Is.EqualTo(creates.Select(create => create.Id)));
+    }
+
+    [Test]
+    public async Task ABatchIsOneSendWhereItsMessagesAreNotTraced()
+    {
+        ActivityRecorder recorder = Recorder;
+        await OpenAnew(options => options.TraceBatchedMessages = false);
         MessageQueue queue = await Declare();
         await Soon(queue.SendBatchAsync((Message[])[Text("1"), Text("2")]));
 
