@@ -10,7 +10,7 @@ namespace QueueKit.RocksDB;
 /// <para>The database is open for reading alone until the first commit, which comes when the broker has found that nothing is missing. Opened for writing, RocksDB
 /// puts what it could read of its log into tables and deletes the log and every file that its list of files does not name, damage and evidence and all.</para>
 /// </remarks>
-internal sealed class RocksMessageStore : IMessageStore, IBackupStore
+internal sealed class RocksMessageStore : IMessageStore, IBackupStore, IDisposable
 {
     /// <summary>The largest record: a commit is in memory four times over, and a database is no place for films.</summary>
     public const int LargestRecord = 64 * 1024 * 1024;
@@ -153,6 +153,20 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
         await Task.Run(() => Backup(target), ct).ConfigureAwait(false);
     }
 
+    /// <summary>Writes everything that is in memory into tables.</summary>
+    internal void Flush()
+    {
+        _use.EnterReadLock();
+        try
+        {
+            _engine.Flush();
+        }
+        finally
+        {
+            _use.ExitReadLock();
+        }
+    }
+
     /// <summary>Writes everything into tables and closes: then the logs are empty, and opening replays nothing.</summary>
     /// <exception cref="StoreException">It failed, now or earlier: what was confirmed is in the log.</exception>
     public void Close()
@@ -171,7 +185,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
     }
 
     /// <summary>Closes; if that fails, the next opening goes on from the log, or says what is wrong.</summary>
-    public ValueTask DisposeAsync()
+    public void Dispose()
     {
         _isClosing = true;
         _use.EnterUpgradeableReadLock();
@@ -184,7 +198,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
             try
             {
                 if (_isDisposed)
-                    return default;
+                    return;
                 if (_stopped is null)
                     CloseInGoodOrder();
             }
@@ -203,6 +217,11 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
         {
             _use.ExitUpgradeableReadLock();
         }
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        Dispose();
         return default;
     }
 
@@ -234,7 +253,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            // There is nothing in them: that they are read at the next opening takes time and nothing else.
+            throw Stop(StoreErrors.Failed("emptying its log", _paths.Folder, error));
         }
     }
 

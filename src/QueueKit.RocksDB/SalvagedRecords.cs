@@ -17,29 +17,25 @@ internal sealed class SalvagedRecords(RocksEngine engine, IEnumerable<string> bl
     private readonly byte[] _from = GC.AllocateArray<byte>(PositionBytes, pinned: true);
     private readonly byte[] _to = GC.AllocateArray<byte>(PositionBytes, pinned: true);
     private readonly List<StoreKey> _lostKeys = [];
-    private readonly List<string> _damage = [];
+    private readonly List<KeyGap> _gaps = [];
     private Dictionary<StoreKey, BlobPlace>? _blobs;
 
     /// <summary>The keys of records that are not what was written.</summary>
     public IReadOnlyList<StoreKey> LostKeys => _lostKeys;
 
-    /// <summary>What cannot be read, in sentences.</summary>
-    public IReadOnlyList<string> Damage => _damage;
+    /// <summary>Where nothing can be read.</summary>
+    public IReadOnlyList<KeyGap> Gaps => _gaps;
 
-    /// <summary>How many records were read.</summary>
-    public long Records { get; private set; }
-
-    public IEnumerable<StoreRecord> Read()
+    /// <summary>Reads the records of a range, which may be one that another could not read.</summary>
+    public IEnumerable<StoreRecord> Read(KeyGap range)
     {
-        byte[] position = new byte[PositionBytes];
-        position[0] = (byte)StoreKind.Meta;
-        _to.AsSpan().Fill(byte.MaxValue);
+        byte[] position = range.From;
+        range.To.CopyTo(_to, 0);
         var page = new List<StoreRecord>();
         StoreKey? last = null;
         while (true)
         {
             RocksException? damage = ReadPage(position, page, out StoreKey? lastOfPage, out bool isEnd);
-            Records += page.Count;
             foreach (StoreRecord record in page)
                 yield return record;
             last = lastOfPage ?? last;
@@ -53,22 +49,18 @@ internal sealed class SalvagedRecords(RocksEngine engine, IEnumerable<string> bl
             {
                 // Its value lies in a file of large ones.
                 if (TryReadBlob(unreadable, out StoreRecord record))
-                {
-                    Records++;
                     yield return record;
-                }
                 else
-                {
                     _lostKeys.Add(unreadable);
-                }
                 position = Behind(unreadable);
                 continue;
             }
-            position = FindReadable(position, out bool isReadable);
-            StoreKey? next = isReadable ? ReadKey(position) : null;
-            _damage.Add($"Nothing can be read {(last is { } before ? $"behind the record {before}" : "from the beginning")} {(next is { } then ? $"and before the record {then}" : "to the end")} ({damage.Message}).");
+            byte[] readable = FindReadable(position);
+            StoreKey? next = ReadKey(readable);
+            _gaps.Add(new KeyGap(position, readable, $"Nothing can be read {(last is { } before ? $"behind the record {before}" : "from the beginning")} {(next is { } then ? $"and before the record {then}" : "to the end")} ({damage.Message})"));
             if (next is null)
                 yield break;
+            position = readable;
         }
     }
 
@@ -123,7 +115,7 @@ internal sealed class SalvagedRecords(RocksEngine engine, IEnumerable<string> bl
     }
 
     // Keys are numbers of 31 bytes: ahead in growing steps until something can be read again, and from there back to where that begins.
-    private byte[] FindReadable(byte[] from, out bool isReadable)
+    private byte[] FindReadable(byte[] from)
     {
         BigInteger damaged = Number(from), step = 1, last = Number(_to), readable = damaged;
         while (readable < last && !IsReadable(readable))
@@ -132,7 +124,6 @@ internal sealed class SalvagedRecords(RocksEngine engine, IEnumerable<string> bl
             readable = BigInteger.Min(readable + step, last);
             step *= 2;
         }
-        isReadable = readable < last;
         while (readable - damaged > 1)
         {
             BigInteger middle = (readable + damaged) / 2;
@@ -179,4 +170,11 @@ internal sealed class SalvagedRecords(RocksEngine engine, IEnumerable<string> bl
         bytes.CopyTo(position.AsSpan(PositionBytes - bytes.Length));
         return position;
     }
+}
+
+/// <summary>A range of keys, each with one byte more than a key has, and why nothing in it can be read.</summary>
+internal sealed record KeyGap(byte[] From, byte[] To, string Reason)
+{
+    /// <summary>Everything.</summary>
+    public static KeyGap All(string reason) => new([(byte)StoreKind.Meta, .. new byte[StoreKey.ByteLength]], [.. Enumerable.Repeat(byte.MaxValue, StoreKey.ByteLength + 1)], reason);
 }

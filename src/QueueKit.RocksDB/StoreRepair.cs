@@ -10,6 +10,9 @@ namespace QueueKit.RocksDB;
 /// </remarks>
 internal static class StoreRepair
 {
+    // A log is given its space ahead, as much as the buffer holds: on a disk that was full there may be little.
+    private static readonly RocksDBStoreOptions s_target = new() { MinFreeBytes = 0, WriteBufferBytes = 4 * 1024 * 1024 };
+
     public static RocksDBRepairReport Run(StorePaths paths)
     {
         using Witness witness = StoreOpening.Own(paths, TimeProvider.System, forRepair: true);
@@ -30,6 +33,10 @@ internal static class StoreRepair
         {
             throw StoreErrors.RepairFailed(paths, error);
         }
+        catch (StoreException error) when (error is { Fault: StoreFault.Failed or StoreFault.Refused, InnerException: { } cause } && error.Path == paths.Repairing)
+        {
+            throw StoreErrors.RepairFailed(paths, cause);
+        }
     }
 
     private static long Copy(StorePaths paths, Witness witness, List<string> findings)
@@ -39,56 +46,72 @@ internal static class StoreRepair
         foreach (string leftover in (ReadOnlySpan<string>)[paths.Repaired, paths.Repairing, paths.Salvaged])
             Delete(leftover);
         long messages;
-        using (RocksEngine source = OpenSource(paths, findings))
-            messages = Copy(source, paths, witness, findings);
+        RocksMessageStore store = RocksMessageStore.Create(new StorePaths(paths.Repairing), s_target);
+        try
+        {
+            var rebuild = new StoreRebuild(store, witness);
+            CopyRecords(paths, rebuild, findings);
+            findings.AddRange(rebuild.Complete(isDamaged: findings.Count > 0));
+            store.Close();
+            messages = rebuild.Messages;
+        }
+        finally
+        {
+            store.Dispose();
+        }
         Delete(paths.Salvaged);
         FolderNames.Rename(paths.Repairing, paths.Repaired);
         return messages;
     }
 
-    private static long Copy(RocksEngine source, StorePaths paths, Witness witness, List<string> findings)
+    private static void CopyRecords(StorePaths paths, StoreRebuild rebuild, List<string> findings)
     {
-        var salvage = new SalvagedRecords(source, paths.Names().Where(static name => name.EndsWith(".blob", StringComparison.Ordinal)).Select(name => Path.Combine(paths.Folder, name)));
-        RocksMessageStore store = RocksMessageStore.Create(new StorePaths(paths.Repairing), new RocksDBStoreOptions { MinFreeBytes = 0 });
+        long records = 0;
+        IReadOnlyList<KeyGap> gaps;
         try
         {
-            var rebuild = new StoreRebuild(store, witness);
-            foreach (StoreRecord record in salvage.Read())
-                rebuild.Add(record);
-            if (salvage.Records == 0 && salvage.LostKeys.Count == 0)
-                throw StoreErrors.NotAStore(paths.Folder, "none of the records in it is one of a store");
-            foreach (StoreKey key in salvage.LostKeys)
-                rebuild.AddLost(key);
-            findings.AddRange(salvage.Damage);
-            findings.AddRange(rebuild.Complete(isDamaged: findings.Count > 0));
-            store.Close();
-            return rebuild.Messages;
-        }
-        finally
-        {
-            store.DisposeAsync().AsTask().GetAwaiter().GetResult();
-        }
-    }
-
-    // As it is, if RocksDB can make sense of it; otherwise what RocksDB's own repair makes of its tables and logs, in a folder beside it.
-    private static RocksEngine OpenSource(StorePaths paths, List<string> findings)
-    {
-        var options = new RocksDBStoreOptions();
-        try
-        {
-            RocksEngine source = RocksEngine.Open(paths.Folder, RocksMode.Salvage, options);
+            using RocksEngine source = RocksEngine.Open(paths.Folder, RocksMode.Salvage, new RocksDBStoreOptions());
             RefuseOtherFormat(source, paths);
-            return source;
+            gaps = Copy(source, paths, KeyGap.All(""), rebuild, ref records);
         }
         catch (RocksException error)
         {
-            findings.Add($"RocksDB cannot open '{paths.Folder}' as it is ({error.Message}); what its tables and logs hold was put together anew, and what was deleted may be back.");
+            gaps = [KeyGap.All($"RocksDB cannot open '{paths.Folder}' as it is ({error.Message})")];
         }
+        if (gaps.Count > 0)
+            CopyFromWholeTables(paths, gaps, rebuild, findings, ref records);
+        if (records == 0)
+            throw StoreErrors.NotAStore(paths.Folder, "none of the records in it is one of a store");
+    }
+
+    // A table that is damaged hides what others have under the same keys. RocksDB's own repair leaves such tables out altogether, and whatever else the list of files says.
+    private static void CopyFromWholeTables(StorePaths paths, IReadOnlyList<KeyGap> gaps, StoreRebuild rebuild, List<string> findings, ref long records)
+    {
         Directory.CreateDirectory(paths.Salvaged);
         foreach (string name in paths.Names().Where(static name => name != "LOCK"))
             LinkOrCopy(Path.Combine(paths.Folder, name), Path.Combine(paths.Salvaged, name));
         RocksEngine.Repair(paths.Salvaged);
-        return RocksEngine.Open(paths.Salvaged, RocksMode.Salvage, options);
+        using RocksEngine whole = RocksEngine.Open(paths.Salvaged, RocksMode.Salvage, new RocksDBStoreOptions());
+        foreach (KeyGap gap in gaps)
+        {
+            long before = records;
+            findings.AddRange(Copy(whole, paths, gap, rebuild, ref records).Select(static rest => $"{rest.Reason}."));
+            findings.Add($"{gap.Reason}; {records - before} records were found there in tables and logs that are whole, and what had been deleted there may be back.");
+        }
+    }
+
+    private static IReadOnlyList<KeyGap> Copy(RocksEngine source, StorePaths paths, KeyGap range, StoreRebuild rebuild, ref long records)
+    {
+        var salvage = new SalvagedRecords(source, paths.Names().Where(static name => name.EndsWith(".blob", StringComparison.Ordinal)).Select(name => Path.Combine(paths.Folder, name)));
+        foreach (StoreRecord record in salvage.Read(range))
+        {
+            rebuild.Add(record);
+            records++;
+        }
+        foreach (StoreKey key in salvage.LostKeys)
+            rebuild.AddLost(key);
+        records += salvage.LostKeys.Count;
+        return salvage.Gaps;
     }
 
     private static void RefuseOtherFormat(RocksEngine source, StorePaths paths)
@@ -101,11 +124,6 @@ internal static class StoreRepair
         catch (RocksException)
         {
             // Damaged: then the records themselves say whether this is a store.
-        }
-        catch (StoreException)
-        {
-            source.Dispose();
-            throw;
         }
     }
 

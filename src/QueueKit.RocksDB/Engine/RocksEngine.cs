@@ -89,7 +89,7 @@ internal sealed unsafe class RocksEngine : IDisposable
     public void Compact()
     {
         const byte ForceOptimized = 3; // What it has rewritten by itself just now it leaves alone.
-        const int CollectGarbage = 1;
+        const int CollectGarbage = 0;
         nint options = RocksNative.rocksdb_compactoptions_create();
         RocksNative.rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
         RocksNative.rocksdb_compactoptions_set_bottommost_level_compaction(options, ForceOptimized);
@@ -111,9 +111,6 @@ internal sealed unsafe class RocksEngine : IDisposable
 
     /// <summary>How many deletions are in memory.</summary>
     public long BufferedDeletions => Property("rocksdb.num-deletes-active-mem-table"u8) + Property("rocksdb.num-deletes-imm-mem-tables"u8);
-
-    /// <summary>What its tables and files of large records take on the disk, in bytes.</summary>
-    public long FileBytes => Property("rocksdb.total-sst-files-size"u8) + Property("rocksdb.total-blob-file-size"u8);
 
     /// <summary>How many entries the tables have, and how many of them are deletions.</summary>
     public (long Entries, long Deletions) CountEntries()

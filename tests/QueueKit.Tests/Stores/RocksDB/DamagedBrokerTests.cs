@@ -8,7 +8,7 @@ namespace QueueKit.Tests.Stores.RocksDB;
 public class DamagedBrokerTests
 {
     // For more: dotnet test --filter DamagedBrokerTests -- 'TestRunParameters.Parameter(name="RocksDamageSeeds",value="2000")'
-    private static readonly int s_seeds = TestContext.Parameters.Get("RocksDamageSeeds", 30);
+    private static readonly int s_seeds = TestContext.Parameters.Get("RocksDamageSeeds", 16);
 
     private readonly TestFolder _folder = new();
     private readonly Tally _tally = new();
@@ -72,10 +72,10 @@ public class DamagedBrokerTests
         string log = _crashed.Log;
         byte[] content = _crashed.Files[log];
         var random = new Random(20261124);
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < 4; i++)
         {
             // Close to its end first, where nothing but the witness knows that more was there.
-            int at = content.Length - 1 - (int)(content.Length * (i / 8.0));
+            int at = content.Length - 1 - (int)(content.Length * (i / 4.0));
             byte[] flipped = [.. content];
             flipped[at] ^= (byte)(1 << random.Next(8));
             foreach ((string what, byte[] damaged) in ((string, byte[])[])[("cut off", content[..at]), ("flipped", flipped)])
@@ -101,7 +101,7 @@ public class DamagedBrokerTests
         string log = _crashed.Log;
         byte[] confirmed = _crashed.Files[log], torn = [.. confirmed, .. confirmed[^600..^100]];
         new Random(3).NextBytes(torn.AsSpan(confirmed.Length + 20, 40));
-        for (int length = confirmed.Length + 1; length <= torn.Length; length += 83)
+        for (int length = confirmed.Length + 1; length <= torn.Length; length += 250)
             await Check(_crashed.With(log, torn[..length]), $"{length - confirmed.Length} bytes of an unconfirmed commit", isHarmless: true);
         await Check(_crashed.With(log, [.. confirmed, .. new byte[5000]]), "zeros behind the last commit", isHarmless: true);
     }
