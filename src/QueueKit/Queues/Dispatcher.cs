@@ -234,7 +234,7 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     }
 
     /// <summary>Brings the books up to date with every ack that was decided without the lock.</summary>
-    public void BookAcks(ref AckStack stack)
+    public void BookAcks(AckStack stack)
     {
         BookAcks(stack.TakeAll());
         if (_hands is null)

@@ -86,7 +86,7 @@ internal sealed class HandlerConsumer : MessageConsumer
     {
         if (Interlocked.CompareExchange(ref _state, (int)ConsumerState.Stopping, (int)ConsumerState.Running) != (int)ConsumerState.Running)
             return;
-        _queue.CloseConsumer(_consumer);
+        _queue.Consumers.Close(_consumer);
     }
 
     // Out of time: tokens are cancelled, leases released, and nobody waits for the handlers any longer.
@@ -103,7 +103,7 @@ internal sealed class HandlerConsumer : MessageConsumer
     {
         if (Interlocked.CompareExchange(ref _fault, error, null) is null)
             _queue.Log.ConsumerFaulted(_queue.Name, error.Message);
-        _queue.CloseConsumer(_consumer);
+        _queue.Consumers.Close(_consumer);
     }
 
     private void Ended()
@@ -152,7 +152,7 @@ internal sealed class HandlerConsumer : MessageConsumer
             if (Volatile.Read(ref _hasEnded) != 0)
                 return false;
             if (Volatile.Read(ref _current) is { } current)
-                owner._queue.TakeBack(current);
+                owner._queue.Consumers.TakeBack(current);
             Volatile.Read(ref _extras)?.Cancel();
             End();
             return true;
@@ -188,7 +188,7 @@ internal sealed class HandlerConsumer : MessageConsumer
                         // Stopped, or timed out on a busy machine, between the hand-over and now: it has gone back or goes back now, free of charge.
                         if (owner.IsStopping && delivery.State != LeaseState.Settled)
                         {
-                            owner._queue.TakeBack(delivery);
+                            owner._queue.Consumers.TakeBack(delivery);
                             break;
                         }
                     }

@@ -105,9 +105,8 @@ internal sealed class InFlightDelivery : Delivery
     // The table's part, guarded by the queue's lock.
     internal InFlightPlace Place { get; set; }
 
-    internal InFlightDelivery? Previous { get; set; }
-
-    internal InFlightDelivery? Next { get; set; }
+    /// <summary>Where in the <see cref="LeaseRow"/> it is, if it is there.</summary>
+    internal int PlaceInRow { get; set; }
 
     internal long Deadline { get; set; }
 

@@ -5,16 +5,16 @@ internal enum InFlightPlace : byte
 {
     /// <summary>In none.</summary>
     None = 0,
-    /// <summary>In the list of plain leases.</summary>
-    List,
+    /// <summary>In the row of plain leases.</summary>
+    Row,
     /// <summary>In the set of leases with deadlines of their own.</summary>
     Set,
 }
 
 /// <summary>The deliveries that are out, by deadline.</summary>
 /// <remarks>
-/// Leases of the queue's own duration end in the order in which they began, so a list holds them at no cost; those with another
-/// duration, and those that were prolonged, are in a sorted set. Invariants: the list's deadlines ascend; count and bytes cover both;
+/// Leases of the queue's own duration end in the order in which they began, so a row holds them at no cost; those with another
+/// duration, and those that were prolonged, are in a sorted set. Invariants: the row's deadlines ascend; count and bytes cover both;
 /// membership and deadline change together.
 /// </remarks>
 internal sealed class InFlightTable
@@ -25,8 +25,7 @@ internal sealed class InFlightTable
         return order != 0 ? order : a.Sequence.CompareTo(b.Sequence);
     });
 
-    private InFlightDelivery? _first;
-    private InFlightDelivery? _last;
+    private readonly LeaseRow _row = new();
     private SortedSet<InFlightDelivery>? _set;
 
     public long Count { get; private set; }
@@ -39,9 +38,10 @@ internal sealed class InFlightTable
         get
         {
             InFlightDelivery? prolonged = _set is { Count: > 0 } ? _set.Min : null;
-            if (_first is null || prolonged is null)
-                return _first ?? prolonged;
-            return prolonged.Deadline < _first.Deadline ? prolonged : _first;
+            InFlightDelivery? first = _row.First;
+            if (first is null || prolonged is null)
+                return first ?? prolonged;
+            return prolonged.Deadline < first.Deadline ? prolonged : first;
         }
     }
 
@@ -49,15 +49,10 @@ internal sealed class InFlightTable
     public void Add(InFlightDelivery delivery, long deadline, bool plain)
     {
         delivery.Deadline = deadline;
-        if (plain && (_last is null || _last.Deadline <= deadline))
+        if (plain && (_row.Count == 0 || _row.LastDeadline <= deadline))
         {
-            delivery.Place = InFlightPlace.List;
-            delivery.Previous = _last;
-            if (_last is null)
-                _first = delivery;
-            else
-                _last.Next = delivery;
-            _last = delivery;
+            delivery.Place = InFlightPlace.Row;
+            _row.Add(delivery);
         }
         else
         {
@@ -75,8 +70,8 @@ internal sealed class InFlightTable
         {
             case InFlightPlace.None:
                 return false;
-            case InFlightPlace.List:
-                Unlink(delivery);
+            case InFlightPlace.Row:
+                _row.Remove(delivery);
                 break;
             default:
                 _set!.Remove(delivery);
@@ -100,7 +95,7 @@ internal sealed class InFlightTable
     {
         long? oldest = null;
         // In the order of their deadlines: what was set aside first may have been handed over later than the next one.
-        for (InFlightDelivery? delivery = _first; delivery is not null; delivery = delivery.Next)
+        foreach (InFlightDelivery delivery in _row.Deliveries)
         {
             Look(delivery);
             if (delivery.State != LeaseState.Offered && !delivery.HasEarlyDeadline)
@@ -118,19 +113,5 @@ internal sealed class InFlightTable
             if (delivery.State != LeaseState.Offered)
                 oldest = Math.Min(oldest ?? long.MaxValue, delivery.StartedAt);
         }
-    }
-
-    // A dead node that pointed on to younger ones would keep the whole chain alive until a full collection: both links are cleared.
-    private void Unlink(InFlightDelivery delivery)
-    {
-        if (delivery.Previous is null)
-            _first = delivery.Next;
-        else
-            delivery.Previous.Next = delivery.Next;
-        if (delivery.Next is null)
-            _last = delivery.Previous;
-        else
-            delivery.Next.Previous = delivery.Previous;
-        delivery.Previous = delivery.Next = null;
     }
 }

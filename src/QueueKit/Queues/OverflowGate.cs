@@ -25,6 +25,9 @@ internal sealed class OverflowGate
     private PendingSend? _firstWaiting;
     private PendingSend? _lastWaiting;
     private int _waitingCount;
+    // Messages that have to leave before the first in line can come, and those that have left and are not booked.
+    private long _missing;
+    private long _freed;
 
     public OverflowPolicy Policy { get; set; }
 
@@ -43,8 +46,22 @@ internal sealed class OverflowGate
 
     public int WaitingCount => _waitingCount;
 
-    /// <summary>The same without the lock: an ack looks here, behind a full fence, whether it has to let somebody in.</summary>
-    public bool HasWaitingVolatile => Volatile.Read(ref _waitingCount) != 0;
+    /// <summary>Whether acks that have been decided without the lock have to be booked, because somebody waits for their places: so many more were decided now. Called without the lock, behind a full fence.</summary>
+    /// <remarks>A batch that waits for many places is not looked at for each of them.</remarks>
+    public bool WaitsForRoomOf(int acks) => Volatile.Read(ref _waitingCount) != 0 && Interlocked.Add(ref _freed, acks) >= Volatile.Read(ref _missing);
+
+    /// <summary>All acks are about to be booked: counts anew those that come from now on.</summary>
+    public void BeginBooking() => Volatile.Write(ref _freed, 0);
+
+    /// <summary>Nobody can be let in any more: notes what the first in line still waits for. False if so much has been acked already.</summary>
+    public bool NoteMissing()
+    {
+        PendingSend first = _firstWaiting!;
+        Volatile.Write(ref _missing, Bytes + first.Bytes <= MaxBytes ? Math.Max(1, Messages + first.MessageCount - MaxMessages) : 1);
+        // An ack counts itself and then looks what is missing; here it is the other way round, so one of the two sees the other.
+        Interlocked.MemoryBarrier();
+        return Volatile.Read(ref _freed) < _missing;
+    }
 
     public long FreeMessages => MaxMessages - Messages;
 
@@ -52,6 +69,9 @@ internal sealed class OverflowGate
 
     /// <summary>Places given out in advance: counted in messages and bytes, taken or not.</summary>
     public PrepaidPlaces Prepaid { get; } = new();
+
+    /// <summary>Places given out in advance to sends of a transient queue; null for a durable one.</summary>
+    public ArrivalRing? Arrivals { get; init; }
 
     public long Overshoot => Math.Max(0, Messages - MaxMessages);
 
@@ -82,6 +102,9 @@ internal sealed class OverflowGate
     /// <summary>Whether a send that comes now is admitted at once: there is room, and nobody to overtake.</summary>
     public bool HasRoomNow(long messages, long bytes) => _waitingCount == 0 && !IsPaused && HasRoom(messages, bytes);
 
+    /// <summary>The same for messages at a glance, without the lock: not to be relied upon.</summary>
+    public bool SeemsToHaveRoom(long messages) => Volatile.Read(ref _waitingCount) == 0 && Messages + messages <= MaxMessages;
+
     public bool HasRoom(long messages, long bytes) => Messages + messages <= MaxMessages && Bytes + bytes <= MaxBytes;
 
     /// <summary>Takes places, whether there are any or not: the verdict, or a lease already held, is the right to them.</summary>
@@ -102,7 +125,7 @@ internal sealed class OverflowGate
     /// <summary>Looks how many messages there are: after each arrival, and before a departure that prepaid arrivals may have preceded.</summary>
     public void NotePeak()
     {
-        long messages = Messages - Prepaid.CountUnused();
+        long messages = Messages - (Arrivals is null ? Prepaid.CountUnused() : Arrivals.Unused);
         if (messages > PeakMessages)
             PeakMessages = messages;
     }

@@ -75,7 +75,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
         Tally sum = default;
         foreach (MessageState state in Enum.GetValues<MessageState>())
             sum.Add(CountOf(state).Bytes, CountOf(state).Messages);
-        Tally prepaid = books.Gate.Prepaid.Out;
+        Tally prepaid = books.Gate.Arrivals?.Out ?? books.Gate.Prepaid.Out;
         sum.Add(prepaid.Bytes, prepaid.Messages);
         Debug.Assert(books.Gate.Messages == sum.Messages, "Every admitted message is in exactly one state.");
         Debug.Assert(books.Gate.Bytes == sum.Bytes, "The bytes of the gate are those of the states.");

@@ -1,7 +1,7 @@
 namespace QueueKit.Queues;
 
 /// <summary>The books of a queue: what its gate counts, what has happened, and the states that nothing but a commit's work holds.</summary>
-internal sealed class QueueBooks
+internal sealed class QueueBooks(ArrivalRing? arrivals)
 {
     // Drops with shorter pauses between them are one burst, logged once.
     private static readonly TimeSpan s_dropPause = TimeSpan.FromSeconds(10);
@@ -17,7 +17,7 @@ internal sealed class QueueBooks
     /// <summary>Settled, purged or being moved, and the store has not confirmed it.</summary>
     public Tally Leaving;
 
-    public OverflowGate Gate { get; } = new();
+    public OverflowGate Gate { get; } = new() { Arrivals = arrivals };
 
     /// <summary>Something is dropped. Returns whether a burst of drops has begun with it.</summary>
     public bool NoteDrop(in Moment moment)

@@ -18,7 +18,12 @@ internal sealed class QueueConductor : IDeadlineTarget
     private readonly BrokerContext _broker;
     // Stands for all single receives.
     private readonly Consumer _pull;
-    private AckStack _acks;
+    private readonly AckStack _acks = new();
+    // Of a transient queue.
+    private readonly ArrivalRing? _arrivals;
+    // The gate's limits, apart from what it counts: every send looks at them, and should not wait for the processor that counts.
+    private long _maxMessages;
+    private long _maxBytes;
     private long _armedAt = long.MaxValue;
 
     public QueueConductor(BrokerContext broker, string name, uint id, QueueOptions options)
@@ -31,9 +36,11 @@ internal sealed class QueueConductor : IDeadlineTarget
         Durability = options.Durability;
         Observed = broker.Telemetry is { } telemetry ? new ObservedQueue(this, telemetry) : null;
         _pull = new Consumer(this);
-        _core = new QueueCore(this, options);
+        _arrivals = IsDurable ? null : new ArrivalRing();
+        _core = new QueueCore(this, options, _arrivals);
         Upkeep = new QueueUpkeep(this);
         Waits = new QueueWaits(this);
+        Consumers = new QueueConsumers(this);
         Commits = new QueueCommits(this);
     }
 
@@ -62,13 +69,16 @@ internal sealed class QueueConductor : IDeadlineTarget
     /// <summary>Waits that end without what they waited for.</summary>
     public QueueWaits Waits { get; }
 
+    /// <summary>What consumers ask besides messages.</summary>
+    public QueueConsumers Consumers { get; }
+
     /// <summary>What is done to the queue as a whole.</summary>
     public QueueUpkeep Upkeep { get; }
 
     /// <summary>The queue for listeners; null where telemetry is left out.</summary>
     public ObservedQueue? Observed { get; }
 
-    public long MaxBytes => _core.Gate.MaxBytes;
+    public long MaxBytes => _maxBytes;
 
     public BrokerClock Clock => _broker.Clock;
 
@@ -79,14 +89,7 @@ internal sealed class QueueConductor : IDeadlineTarget
     /// <summary>Why the queue takes and gives nothing; null while it does. Under the lock.</summary>
     public Exception? Unavailability => Closure ?? (IsStoreStopped ? _broker.Tell(_broker.Pipeline!.Fault!) : null);
 
-    public QueueOptions Options
-    {
-        get
-        {
-            lock (_lock)
-                return _core.Options;
-        }
-    }
+    public QueueOptions Options => _core.Options;
 
     long IDeadlineTarget.ArmedAt { get => Volatile.Read(ref _armedAt); set => Volatile.Write(ref _armedAt, value); }
 
@@ -98,12 +101,15 @@ internal sealed class QueueConductor : IDeadlineTarget
         if (IsDurable)
             return SendDurable(PendingSend.Rent(this, message), mayWait, ct);
 
-        // The plain case: there is room, and nobody waits, so nothing follows.
-        long sequence;
-        lock (_lock)
+        // The plain cases: there is room, and nobody waits, so nothing follows.
+        long sequence = IsSmallAndPlain(message) ? _arrivals!.TryAdd(message, Clock.Now) : 0;
+        if (sequence == 0)
         {
-            ThrowIfClosed();
-            sequence = _core.TryAppend(message, Clock.Now);
+            lock (_lock)
+            {
+                ThrowIfClosed();
+                sequence = _core.Intake.TryAppend(message, Clock.Now);
+            }
         }
         return sequence != 0
             ? new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, sequence, Durability.Transient))
@@ -120,8 +126,9 @@ internal sealed class QueueConductor : IDeadlineTarget
         {
             ThrowIfClosed();
             Moment moment = Enter(ref aftermath);
+            _core.Intake.Stop();
             if (!_core.Gate.HasRoomNow(1, message.Size))
-                _core.Dispatcher.BookAcks(ref _acks);
+                _core.Dispatcher.BookAcks(_acks);
             verdict = _core.Judge(1, message.Size, mayWait, moment, ref aftermath, out _);
             if (verdict == GateVerdict.Admit)
                 sequence = _core.AdmitTransient(message, moment, ref aftermath);
@@ -131,7 +138,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         }
         ValueTask<SendReceipt> result = verdict == GateVerdict.Admit
             ? new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, sequence, Durability.Transient))
-            : Answer(verdict, waiting, mayWait);
+            : Waits.Answer(verdict, waiting, mayWait);
         Finish(ref aftermath);
         return result;
     }
@@ -141,19 +148,24 @@ internal sealed class QueueConductor : IDeadlineTarget
         if (ct.IsCancellationRequested)
             return ValueTask.FromCanceled<SendReceipt>(ct);
         long bytes = 0;
+        bool arePlain = true;
         foreach (Message message in messages)
         {
             RefuseOversized(message.Size, 1);
             bytes += message.Size;
+            arePlain &= IsSmallAndPlain(message);
         }
         RefuseOversized(bytes, messages.Length);
         if (!IsDurable)
         {
-            long first;
-            lock (_lock)
+            long first = arePlain ? _arrivals!.TryAddAll(messages, Clock.Now) : 0;
+            if (first == 0 && _core.Gate.SeemsToHaveRoom(messages.Length))
             {
-                ThrowIfClosed();
-                first = _core.TryAppendAll(messages, bytes, Clock.Now);
+                lock (_lock)
+                {
+                    ThrowIfClosed();
+                    first = _core.Intake.TryAppendAll(messages, bytes, Clock.Now);
+                }
             }
             if (first != 0)
                 return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Accepted, first, Durability.Transient));
@@ -209,6 +221,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             if (first is not null)
                 taken[count++] = first;
             count += _core.Dispatcher.TakeMany(taken.AsSpan(count), _pull, moment);
+            _core.Intake.OfferTickets();
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -232,6 +245,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
             delivery = hand is null ? _core.Dispatcher.TryTake(consumer, LeaseState.Held, moment) : _core.Dispatcher.Fill(hand, consumer, moment);
+            _core.Intake.OfferTickets();
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
@@ -251,6 +265,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             if (Closure is not null || receive.Consumer.IsClosed)
                 return new ValueTask<bool>(false);
             ThrowIfUnavailable();
+            _core.Intake.Collect();
             if (_core.Dispatcher.CanDeliver && receive.Consumer.HasFreePlace && !(receive.Consumer.AtMostOnce && IsDurable))
                 return new ValueTask<bool>(true);
             Moment moment = Enter(ref aftermath);
@@ -281,34 +296,6 @@ internal sealed class QueueConductor : IDeadlineTarget
         return result;
     }
 
-    /// <summary>Ends a consumer: it gets nothing more, and its waits end with nothing.</summary>
-    public void CloseConsumer(Consumer consumer, Hand? hand = null) => Step((consumer, hand), static (core, x, in moment, ref aftermath) =>
-    {
-        if (!x.consumer.IsClosed)
-            core.Dispatcher.CloseConsumer(x.consumer, x.hand, ref aftermath);
-    });
-
-    /// <summary>Takes a delivery back, free of charge: it was never started, or its consumer is being stopped.</summary>
-    public void TakeBack(InFlightDelivery delivery) => Step(delivery, static (core, delivery, in moment, ref aftermath) =>
-    {
-        if (core.Dispatcher.TryTakeBack(delivery))
-        {
-            core.Dispatcher.PlaceReturned(delivery.Queued, moment, ref aftermath);
-        }
-        else if (delivery.TryMove(LeaseState.Held, LeaseState.Lost))
-        {
-            if (delivery.ExtrasIfAny is { } extras)
-                aftermath.Wakes.Add(extras);
-            core.End(delivery, DeliveryEnd.TakenBack, default, moment, ref aftermath);
-        }
-    });
-
-    public void SetCredit(Consumer consumer, int credit) => Step((consumer, credit), static (core, x, in moment, ref aftermath) =>
-    {
-        x.consumer.Credit = x.credit;
-        core.Dispatcher.CreditChanged(x.consumer);
-    });
-
     public SettleResult Ack(InFlightDelivery delivery) =>
         IsDurable || delivery.IsCounted ? Settle(delivery, Settlement.Ack, awaited: false, out _) : AckTransient(delivery);
 
@@ -337,27 +324,28 @@ internal sealed class QueueConductor : IDeadlineTarget
         return extended;
     }
 
-    /// <summary>Acks frozen deliveries of this transient queue in one lock hold, all or none.</summary>
+    /// <summary>Acks frozen deliveries of this transient queue, all or none; false if one of them has been taken away.</summary>
     public bool TryAckAll(ReadOnlySpan<InFlightDelivery> frozen)
     {
-        Aftermath aftermath = default;
-        lock (_lock)
+        for (int i = 0; i < frozen.Length; i++)
         {
-            // Under the lock nobody takes a frozen lease away.
-            foreach (InFlightDelivery delivery in frozen)
-            {
-                if (delivery.State != LeaseState.Frozen)
-                    return false;
-            }
-            Moment moment = Enter(ref aftermath);
-            foreach (InFlightDelivery delivery in frozen)
-            {
-                delivery.SettleClaimed();
-                _core.AckTransient(delivery);
-            }
-            Exit(moment, ref aftermath);
+            if (frozen[i].IsCounted)
+                return Consumers.TryAckCounted(frozen);
         }
-        Finish(ref aftermath);
+        // Nothing takes away what is claimed.
+        for (int i = 0; i < frozen.Length; i++)
+        {
+            if (frozen[i].TryMove(LeaseState.Frozen, LeaseState.Committing))
+                continue;
+            foreach (InFlightDelivery claimed in frozen[..i])
+                claimed.TryMove(LeaseState.Committing, LeaseState.Frozen);
+            return false;
+        }
+        foreach (InFlightDelivery claimed in frozen)
+            claimed.SettleClaimed();
+        _acks.PushAll(frozen);
+        if (_core.Gate.WaitsForRoomOf(frozen.Length))
+            BookAcks();
         return true;
     }
 
@@ -403,7 +391,8 @@ internal sealed class QueueConductor : IDeadlineTarget
         lock (_lock)
         {
             Moment moment = Enter(ref aftermath);
-            _core.Dispatcher.BookAcks(ref _acks);
+            _core.Intake.Stop();
+            _core.Dispatcher.BookAcks(_acks);
             _core.Gate.NotePeak();
             step(_core, argument, moment, ref aftermath);
             Exit(moment, ref aftermath);
@@ -422,8 +411,11 @@ internal sealed class QueueConductor : IDeadlineTarget
     {
         _core.Audit.AssertInvariants();
         var moment = new Moment(Clock.Now, Clock);
-        if (!_acks.IsEmpty)
+        if (_core.Gate.WaitingCount != 0)
+            BookAllAcks();
+        else if (!_acks.IsEmpty)
             _core.Dispatcher.BookAcks(_acks.TakeAll());
+        _core.Intake.Collect();
         return moment;
     }
 
@@ -432,6 +424,12 @@ internal sealed class QueueConductor : IDeadlineTarget
     private void Exit(in Moment moment, ref Aftermath aftermath)
     {
         _core.ComeToRest(moment, ref aftermath);
+        // Acks that came meanwhile, and did not know how little was missing.
+        while (_core.Gate.WaitingCount != 0 && !_core.Gate.NoteMissing())
+        {
+            BookAllAcks();
+            _core.ComeToRest(moment, ref aftermath);
+        }
         if (!aftermath.Commits.IsEmpty)
             aftermath.Commits.EnqueueTo(_broker.Pipeline!);
         aftermath.Deadline = _core.NextDeadline(moment);
@@ -461,22 +459,24 @@ internal sealed class QueueConductor : IDeadlineTarget
         pending = null;
         if (settlement.Kind == SettlementKind.Ack && !IsDurable && !delivery.IsCounted)
             return AckTransient(delivery);
+        SettleResult result = SettleResult.Settled;
         Aftermath aftermath = default;
         lock (_lock)
         {
             if (IsStoreStopped && delivery.State == LeaseState.Held)
                 throw QueueErrors.Again(_broker.Tell(_broker.Pipeline!.Fault!));
-            if (!delivery.TryMove(LeaseState.Held, LeaseState.Settled))
-                return delivery.Stale;
+            // First, because what is settled and still in the table is taken for an ack that waits to be booked.
             Moment moment = Enter(ref aftermath);
-            if (settlement.Kind == SettlementKind.Ack)
+            if (!delivery.TryMove(LeaseState.Held, LeaseState.Settled))
+                result = delivery.Stale;
+            else if (settlement.Kind == SettlementKind.Ack)
                 _core.Ack(delivery, awaited, ref aftermath, out pending);
             else
                 _core.End(delivery, RedeliveryPolicy.EndOf(settlement), settlement, moment, ref aftermath);
             Exit(moment, ref aftermath);
         }
         Finish(ref aftermath);
-        return SettleResult.Settled;
+        return result;
     }
 
     private SettleResult AckTransient(InFlightDelivery delivery)
@@ -486,12 +486,18 @@ internal sealed class QueueConductor : IDeadlineTarget
         // The swap, and the push, are full fences: either this sees the sender that has joined the line, or that sender sees this ack (JoinLine).
         if (!delivery.IsInHand)
             _acks.Push(delivery);
-        if (_core.Gate.HasWaitingVolatile)
+        if (_core.Gate.WaitsForRoomOf(1))
             BookAcks();
         return SettleResult.Settled;
     }
 
     private void BookAcks() => Step(0, static (_, _, in _, ref _) => { });
+
+    private void BookAllAcks()
+    {
+        _core.Gate.BeginBooking();
+        _core.Dispatcher.BookAcks(_acks);
+    }
 
     private async ValueTask<SettleResult> AfterCommitAsync(SettleResult result)
     {
@@ -519,8 +525,9 @@ internal sealed class QueueConductor : IDeadlineTarget
         {
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
+            _core.Intake.Stop();
             if (!_core.Gate.HasRoomNow(send.MessageCount, send.Bytes))
-                _core.Dispatcher.BookAcks(ref _acks);
+                _core.Dispatcher.BookAcks(_acks);
             verdict = _core.Judge(send.MessageCount, send.Bytes, mayWait, moment, ref aftermath, out Victims? victims, send.IsReservation);
             if (verdict == GateVerdict.Admit)
                 _core.Admit(send, victims, moment, ref aftermath);
@@ -530,7 +537,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         }
         if (verdict != GateVerdict.Admit)
         {
-            result = Answer(verdict, verdict == GateVerdict.Wait ? send : null, mayWait);
+            result = Waits.Answer(verdict, verdict == GateVerdict.Wait ? send : null, mayWait);
             if (verdict != GateVerdict.Wait)
                 send.Recycle();
         }
@@ -545,22 +552,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         _core.Gate.Join(send);
         // An ack may have come between the booking at the door and the joining, and have seen nobody in line: see AckTransient.
         Interlocked.MemoryBarrier();
-        _core.Dispatcher.BookAcks(ref _acks);
-    }
-
-    private ValueTask<SendReceipt> Answer(GateVerdict verdict, PendingSend? waiting, bool mayWait)
-    {
-        switch (verdict)
-        {
-            case GateVerdict.Wait:
-                ValueTask<SendReceipt> result = waiting!.AsValueTask;
-                waiting.Watch(_broker.Timer);
-                return result;
-            case GateVerdict.Drop:
-                return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Dropped));
-            default:
-                return mayWait ? ValueTask.FromException<SendReceipt>(QueueErrors.Full(Name, _core.Options, waited: false)) : new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Refused));
-        }
+        _core.Dispatcher.BookAcks(_acks);
     }
 
     private void BeginReceive(PendingReceive receive, TimeSpan? maxWait, in Moment moment, CancellationToken ct, ref Aftermath aftermath)
@@ -572,10 +564,14 @@ internal sealed class QueueConductor : IDeadlineTarget
             _core.Dispatcher.Wait(receive);
     }
 
+    private static bool IsSmallAndPlain(Message message) => !message.HasProperties && message.Body.Length <= ArrivalRing.BytesPerTicket;
+
+    /// <summary>Notes the gate's limits. Under the lock.</summary>
+    public void NoteLimits(long maxMessages, long maxBytes) => (_maxMessages, _maxBytes) = (maxMessages, maxBytes);
+
     public void RefuseOversized(long bytes, int messages)
     {
-        OverflowGate gate = _core.Gate;
-        if (bytes > gate.MaxBytes || messages > gate.MaxMessages || (messages == 1 && bytes > _broker.MaxMessageBytes))
+        if (bytes > _maxBytes || messages > _maxMessages || (messages == 1 && bytes > _broker.MaxMessageBytes))
             throw QueueErrors.Oversized(Name, _core.Options, _broker.MaxMessageBytes, bytes, messages);
     }
 

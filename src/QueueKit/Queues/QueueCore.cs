@@ -16,19 +16,19 @@ internal sealed class QueueCore
     public static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(1);
 
     private readonly QueueConductor _conductor;
-    private readonly QueueBooks _books = new();
+    private readonly QueueBooks _books;
     private readonly DelayedMessages _delayed = new();
     private readonly bool _isDeadLetterQueue;
-    private long _lastSequence;
     private long _maxLeaseTicks;
     // Whether a send has found no room and looked for victims: they are taken from the head, as deliveries are.
     private bool _hasSoughtVictims;
 
-    public QueueCore(QueueConductor conductor, QueueOptions options)
+    public QueueCore(QueueConductor conductor, QueueOptions options, ArrivalRing? arrivals)
     {
         _conductor = conductor;
+        _books = new QueueBooks(arrivals);
         Dispatcher = new Dispatcher(conductor, _books);
-        Audit = new QueueAudit(conductor, _books, Dispatcher, _delayed);
+        Intake = new Intake(arrivals, _books, Dispatcher, Audit = new QueueAudit(conductor, _books, Dispatcher, _delayed));
         Pages = conductor.IsDurable ? new LanePages(conductor, conductor.Broker.Store!) : null;
         _isDeadLetterQueue = QueueOptions.IsDeadLetterName(conductor.Name);
         Options = options;
@@ -40,6 +40,7 @@ internal sealed class QueueCore
     public OverflowGate Gate => _books.Gate;
     public DelayedMessages Delayed => _delayed;
     public Dispatcher Dispatcher { get; }
+    public Intake Intake { get; }
     public QueueAudit Audit { get; }
 
     /// <summary>The backlog in the store; null where there is no store.</summary>
@@ -55,6 +56,7 @@ internal sealed class QueueCore
         Gate.Policy = buffers ? options.BufferOverflow : options.Overflow;
         Gate.MaxMessages = (buffers ? options.MaxBufferedMessages : options.MaxMessages) ?? long.MaxValue;
         Gate.MaxBytes = (buffers ? options.MaxBufferedBytes : options.MaxBytes) ?? long.MaxValue;
+        _conductor.NoteLimits(Gate.MaxMessages, Gate.MaxBytes);
         Dispatcher.Ready.MaxLoadedMessages = buffers ? options.MaxMessages ?? long.MaxValue : long.MaxValue;
         Dispatcher.Ready.MaxLoadedBytes = buffers ? options.MaxBytes ?? long.MaxValue : long.MaxValue;
         Dispatcher.LeaseTicks = options.LeaseDuration.Ticks;
@@ -98,45 +100,13 @@ internal sealed class QueueCore
         return verdict;
     }
 
-    /// <summary>The plain case of a send to a transient queue: room at once, no consumer to serve, nothing to delay or to put before others. 0 if it is not that.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public long TryAppend(Message message, long now)
-    {
-        Audit.AssertInvariants();
-        if (message.HasProperties || !Dispatcher.Consumers.IsEmpty || !Gate.HasRoomNow(1, message.Body.Length))
-            return 0;
-        Gate.Take(1, message.Body.Length);
-        Counts.Accepted++;
-        Dispatcher.Ready.Append(new QueuedMessage(message, ++_lastSequence, now));
-        return _lastSequence;
-    }
-
-    /// <summary>The same for a batch; 0 if one of its messages is not plain.</summary>
-    public long TryAppendAll(ReadOnlySpan<Message> messages, long bytes, long now)
-    {
-        Audit.AssertInvariants();
-        if (!Dispatcher.Consumers.IsEmpty || !Gate.HasRoomNow(messages.Length, bytes))
-            return 0;
-        foreach (Message message in messages)
-        {
-            if (message.HasProperties)
-                return 0;
-        }
-        long first = _lastSequence + 1;
-        Gate.Take(messages.Length, bytes);
-        Counts.Accepted += messages.Length;
-        foreach (Message message in messages)
-            Dispatcher.Ready.Append(new QueuedMessage(message, ++_lastSequence, now));
-        return first;
-    }
-
     /// <summary>Admits one message on a transient queue: the short way, without a <see cref="PendingSend"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public long AdmitTransient(Message message, in Moment moment, ref Aftermath aftermath)
     {
         Gate.Take(1, message.Size);
         Counts.Accepted++;
-        long sequence = ++_lastSequence;
+        long sequence = Intake.NextNumber();
         if (message.IsScheduled)
             PlaceScheduled(new QueuedMessage(message, sequence, moment.Now, new MessageHistory { ScheduledTicks = StoredMessage.DueTicksOf(message, moment) }), moment, ref aftermath);
         else
@@ -168,8 +138,7 @@ internal sealed class QueueCore
                 aftermath.Commits.Add(send);
             return;
         }
-        send.Number(_lastSequence + 1);
-        _lastSequence += send.MessageCount;
+        send.Number(Intake.NextNumber(send.MessageCount));
         PlaceAll(send, moment, ref aftermath);
         send.Accept(Durability.Transient);
         aftermath.Wakes.Add(send);
@@ -182,6 +151,8 @@ internal sealed class QueueCore
         // An at-most-once hand-over frees the place at once, which lets the next sender in, and so on.
         while (Gate.WaitingCount != 0 || !Dispatcher.Consumers.IsEmpty)
         {
+            // From now on a send has somebody to serve.
+            Intake.Stop();
             while (Gate.NextAdmissible() is { } send)
             {
                 Gate.Leave(send);
@@ -236,8 +207,6 @@ internal sealed class QueueCore
         Gate.GiveBack(messages, bytes);
         Counts.Accepted -= messages;
     }
-
-    public long NextSequence() => ++_lastSequence;
 
     /// <summary>Counts messages of a lane that the store holds at opening; they are read when it is their turn.</summary>
     public void Recover(int band, Tally messages, long lastSequence)

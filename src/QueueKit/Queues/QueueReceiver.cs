@@ -76,7 +76,7 @@ internal sealed class QueueReceiver : MessageReceiver
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(credit, 1);
         ObjectDisposedException.ThrowIf(_isDisposed, this);
-        _queue.SetCredit(_consumer, credit);
+        _queue.Consumers.SetCredit(_consumer, credit);
     }
 
     public override ValueTask DisposeAsync()
@@ -84,9 +84,9 @@ internal sealed class QueueReceiver : MessageReceiver
         if (_isDisposed)
             return default;
         _isDisposed = true;
-        _queue.CloseConsumer(_consumer, _hand);
+        _queue.Consumers.Close(_consumer, _hand);
         if (Interlocked.Exchange(ref _offered, null) is { } offered)
-            _queue.TakeBack(offered);
+            _queue.Consumers.TakeBack(offered);
         return default;
     }
 
@@ -96,7 +96,7 @@ internal sealed class QueueReceiver : MessageReceiver
         _offered = delivery;
         // Disposed while the wait was on its way back: nobody will ask for it.
         if (_isDisposed && Interlocked.Exchange(ref _offered, null) is { } offered)
-            _queue.TakeBack(offered);
+            _queue.Consumers.TakeBack(offered);
     }
 
     private InFlightDelivery? TakeOffered()

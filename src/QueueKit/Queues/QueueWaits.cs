@@ -1,8 +1,24 @@
 namespace QueueKit.Queues;
 
-/// <summary>Waits in a queue that end without what they waited for: cancelled, or out of time. None leaves its place taken.</summary>
+/// <summary>Sends that have to wait, and waits in a queue that end without what they waited for: cancelled, or out of time. None leaves its place taken.</summary>
 internal sealed class QueueWaits(QueueConductor queue)
 {
+    /// <summary>What a sender hears of the gate's verdict, if that is not to admit it.</summary>
+    public ValueTask<SendReceipt> Answer(GateVerdict verdict, PendingSend? waiting, bool mayWait)
+    {
+        switch (verdict)
+        {
+            case GateVerdict.Wait:
+                ValueTask<SendReceipt> result = waiting!.AsValueTask;
+                waiting.Watch(queue.Broker.Timer);
+                return result;
+            case GateVerdict.Drop:
+                return new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Dropped));
+            default:
+                return mayWait ? ValueTask.FromException<SendReceipt>(QueueErrors.Full(queue.Name, queue.Options, waited: false)) : new ValueTask<SendReceipt>(new SendReceipt(SendOutcome.Refused));
+        }
+    }
+
     /// <summary>Withdraws a send that waits for room; one that was admitted is left alone.</summary>
     public void CancelSend(PendingSend send) => EndSend(send, static (send, _, _) => new OperationCanceledException("The send was cancelled while it waited for room; nothing was sent.", send.Cancellation), null);
 

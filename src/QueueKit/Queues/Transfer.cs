@@ -200,7 +200,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
                 if (arrival.Queue != queue)
                     continue;
                 if (!queue.IsDurable)
-                    arrival.Sequence = core.NextSequence();
+                    arrival.Sequence = core.Intake.NextNumber();
                 core.PlaceEntitled(arrival.Queued, moment, ref aftermath);
             }
             foreach (Exit exit in transfer._exits)

@@ -39,3 +39,18 @@ internal struct PaddedLong
     [System.Runtime.InteropServices.FieldOffset(0)]
     public long Value;
 }
+
+/// <summary>Keeps what processors compete for away from what lies before it in memory: a base class's fields come first. The deriving class puts <see cref="Lines"/> behind.</summary>
+internal abstract class CacheLines
+{
+#pragma warning disable CA1823, IDE0051, CS0169 // Nobody's, on purpose.
+    private readonly Lines _before;
+#pragma warning restore CA1823, IDE0051, CS0169
+
+    /// <summary>Two cache lines.</summary>
+    [System.Runtime.CompilerServices.InlineArray(16)]
+    protected struct Lines
+    {
+        private long _first;
+    }
+}

@@ -7,10 +7,10 @@ public class AckStackTests
     private const int Pushers = 4;
     private const int PerPusher = 20_000;
 
-    private AckStack _stack;
+    private AckStack _stack = null!;
 
     [SetUp]
-    public void StartEmpty() => _stack = default;
+    public void StartEmpty() => _stack = new AckStack();
 
     [Test]
     public void WhatWasPushedIsTakenOnce()
@@ -20,6 +20,16 @@ public class AckStackTests
 
         Assert.That(TakeAll(), Is.EquivalentTo([1, 2]));
         Assert.That((_stack.IsEmpty, _stack.TakeAll()), Is.EqualTo((true, (InFlightDelivery?)null)));
+    }
+
+    [Test]
+    public void SeveralArePushedAtOnce()
+    {
+        _stack.Push(Some.Delivery(1));
+        _stack.PushAll([Some.Delivery(2), Some.Delivery(3), Some.Delivery(4)]);
+        _stack.PushAll([Some.Delivery(5)]);
+
+        Assert.That(TakeAll(), Is.EqualTo([5, 2, 3, 4, 1]));
     }
 
     [Test]

@@ -14,12 +14,12 @@ public class InFlightTableTests
     }
 
     [Test]
-    public void LeasesOfTheQueuesOwnDurationStandInTheList()
+    public void LeasesOfTheQueuesOwnDurationStandInTheRow()
     {
         var table = new InFlightTable();
         InFlightDelivery first = Add(table, 1, deadline: 10), second = Add(table, 2, deadline: 10), third = Add(table, 3, deadline: 20);
 
-        Assert.That(new[] { first, second, third }.Select(delivery => delivery.Place), Is.All.EqualTo(InFlightPlace.List));
+        Assert.That(new[] { first, second, third }.Select(delivery => delivery.Place), Is.All.EqualTo(InFlightPlace.Row));
         Assert.That(Drain(table), Is.EqualTo([1, 2, 3]));
     }
 
@@ -96,19 +96,7 @@ public class InFlightTableTests
     }
 
     [Test]
-    public void ADeliveryThatIsOutHoldsOnToNoOther()
-    {
-        var table = new InFlightTable();
-        InFlightDelivery[] deliveries = [Add(table, 1, 10), Add(table, 2, 20), Add(table, 3, 30)];
-
-        foreach (InFlightDelivery delivery in deliveries)
-            table.Remove(delivery);
-
-        Assert.That(deliveries.SelectMany(delivery => new[] { delivery.Previous, delivery.Next }), Is.All.Null);
-    }
-
-    [Test]
-    public void TheOldestHandOverIsFoundInTheListAndInTheSet()
+    public void TheOldestHandOverIsFoundInTheRowAndInTheSet()
     {
         var table = new InFlightTable();
         InFlightDelivery prolonged = Add(table, 1, deadline: 10, startedAt: 1);

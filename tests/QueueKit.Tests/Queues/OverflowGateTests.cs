@@ -174,7 +174,32 @@ public class OverflowGateTests
         gate.GiveBack(3, 3);
 
         Assert.That(AdmitAll(gate), Is.EqualTo(senders));
-        Assert.That((gate.WaitingCount, gate.HasWaitingVolatile), Is.EqualTo((0, false)));
+        Assert.That((gate.WaitingCount, gate.WaitsForRoomOf(3)), Is.EqualTo((0, false)));
+    }
+
+    [Test]
+    public void ALargeSenderIsLookedAtWhenEnoughHasBeenAcked()
+    {
+        OverflowGate gate = Gate(OverflowPolicy.Backpressure, maxMessages: 10, messages: 9);
+        gate.Join(Some.Sender(messages: 5));
+        gate.BeginBooking();
+        Assert.That(gate.NoteMissing(), Is.True);
+
+        Assert.That(new[] { 1, 2, 1, 1 }.Select(gate.WaitsForRoomOf), Is.EqualTo(new[] { false, false, true, true }));
+        Assert.That(gate.NoteMissing(), Is.False, "Five have been acked, four were missing.");
+    }
+
+    [Test]
+    public void ASenderThatLacksBytesIsLookedAtWithEachAck()
+    {
+        OverflowGate gate = Gate(OverflowPolicy.Backpressure, maxMessages: 10, messages: 0);
+        gate.MaxBytes = 100;
+        gate.Take(1, 99);
+        gate.Join(Some.Sender(messages: 5));
+        gate.BeginBooking();
+        gate.NoteMissing();
+
+        Assert.That(gate.WaitsForRoomOf(1), Is.True);
     }
 
     [Test]
