@@ -93,7 +93,7 @@ public class BadInputTests : HostJourney
     [TestCase("QK:Queues:orders:MaxAttempts", "5000000000", "QK:Queues:orders:MaxAttempts is '5000000000'; it must be a whole number, at least 1")]
     [TestCase("QK:Queues:orders:Overflow", "Reject, DropOldest", "QK:Queues:orders:Overflow is 'Reject, DropOldest'; it must be one of")]
     [TestCase("QK:Queues", "orders", "QK:Queues is 'orders'; it must be a section of sections, by the names of the queues.")]
-    [TestCase("QK:Queues:0", "orders", "QK:Queues:0 is 'orders'; it must be a section, and its name that of one of the queues.")]
+    [TestCase("QK:Queues:0", "orders", "QK:Queues:0 is 'orders'; it must be a section with some of")]
     [TestCase("QK:Queues:orders", "5", "QK:Queues:orders is '5'; it must be a section")]
     [TestCase("QK:Handlers:orders", "4", "QK:Handlers:orders is '4'; it must be a section")]
     [TestCase("QK:Handlers:orders:Outage", "none", "QK:Handlers:orders:Outage is 'none'; it must be a section with some of AfterFailures, FirstPause, LongestPause.")]

@@ -45,8 +45,6 @@ internal sealed class SectionReader(IConfigurationSection section)
     {
         if (inner.Value is { Length: > 0 } text)
             throw new QueueKitConfigurationException($"{inner.Path} is '{text}'; it must be a section of sections, by the names of the {what}.");
-        if (inner.GetChildren().FirstOrDefault(static child => child.Value is { Length: > 0 }) is { } child)
-            throw new QueueKitConfigurationException($"{child.Path} is '{child.Value}'; it must be a section, and its name that of one of the {what}.");
     });
 
     /// <summary>A section inside this one.</summary>
