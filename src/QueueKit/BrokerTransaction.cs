@@ -137,7 +137,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
         return CommitTransferAsync(use, ct);
     }
 
-    // Acks of one transient queue: one lock hold, no commit.
+    // Acks of one transient queue: no commit, and no lock either.
     private bool IsPlainBatchOfAcks
     {
         get

@@ -123,7 +123,8 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
             (_hands ??= []).Add(hand);
         }
         LetGo(hand);
-        int count = Hand.CountFor(Ready.Count);
+        // Nothing is set aside for a receiver that has been given credit meanwhile.
+        int count = consumer.CountsUnsettled ? 1 : Hand.CountFor(Ready.Count);
         long deadline = moment.Now + LeaseOf(consumer);
         InFlightDelivery? first = TryTake(consumer, LeaseState.Held, moment);
         if (first is null)

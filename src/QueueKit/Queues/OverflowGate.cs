@@ -51,7 +51,8 @@ internal sealed class OverflowGate
     public bool WaitsForRoomOf(int acks) => Volatile.Read(ref _waitingCount) != 0 && Interlocked.Add(ref _freed, acks) >= Volatile.Read(ref _missing);
 
     /// <summary>All acks are about to be booked: counts anew those that come from now on.</summary>
-    public void BeginBooking() => Volatile.Write(ref _freed, 0);
+    /// <remarks>A full fence: an ack that the booking does not see must not have been counted before.</remarks>
+    public void BeginBooking() => Interlocked.Exchange(ref _freed, 0);
 
     /// <summary>Nobody can be let in any more: notes what the first in line still waits for. False if so much has been acked already.</summary>
     public bool NoteMissing()

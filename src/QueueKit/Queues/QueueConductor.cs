@@ -24,6 +24,7 @@ internal sealed class QueueConductor : IDeadlineTarget
     // The gate's limits, apart from what it counts: every send looks at them, and should not wait for the processor that counts.
     private long _maxMessages;
     private long _maxBytes;
+    private readonly AckBooking _booking;
     private long _armedAt = long.MaxValue;
 
     public QueueConductor(BrokerContext broker, string name, uint id, QueueOptions options)
@@ -36,6 +37,7 @@ internal sealed class QueueConductor : IDeadlineTarget
         Durability = options.Durability;
         Observed = broker.Telemetry is { } telemetry ? new ObservedQueue(this, telemetry) : null;
         _pull = new Consumer(this);
+        _booking = new AckBooking(this);
         _arrivals = IsDurable ? null : new ArrivalRing();
         _core = new QueueCore(this, options, _arrivals);
         Upkeep = new QueueUpkeep(this);
@@ -81,7 +83,7 @@ internal sealed class QueueConductor : IDeadlineTarget
     public long MaxBytes => _maxBytes;
 
     /// <summary>Whether there is something to receive, at a glance and without the lock: not to be relied upon.</summary>
-    public bool SeemsToHaveMessages => _arrivals is { HasArrivals: true } || (_core.Dispatcher.Ready.Count != 0 && !_core.Dispatcher.IsPaused);
+    public bool SeemsToHaveMessages => Closure is null && (_arrivals is { HasArrivals: true } || (_core.Dispatcher.Ready.Count != 0 && !_core.Dispatcher.IsPaused));
 
     public BrokerClock Clock => _broker.Clock;
 
@@ -348,7 +350,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             claimed.SettleClaimed();
         _acks.PushAll(frozen);
         if (_core.Gate.WaitsForRoomOf(frozen.Length))
-            BookAcks();
+            _booking.Request();
         return true;
     }
 
@@ -414,11 +416,11 @@ internal sealed class QueueConductor : IDeadlineTarget
     {
         _core.Audit.AssertInvariants();
         var moment = new Moment(Clock.Now, Clock);
+        _core.Intake.Collect();
         if (_core.Gate.WaitingCount != 0)
             BookAllAcks();
         else if (!_acks.IsEmpty)
             _core.Dispatcher.BookAcks(_acks.TakeAll());
-        _core.Intake.Collect();
         return moment;
     }
 
@@ -490,11 +492,9 @@ internal sealed class QueueConductor : IDeadlineTarget
         if (!delivery.IsInHand)
             _acks.Push(delivery);
         if (_core.Gate.WaitsForRoomOf(1))
-            BookAcks();
+            _booking.Request();
         return SettleResult.Settled;
     }
-
-    private void BookAcks() => Step(0, static (_, _, in _, ref _) => { });
 
     private void BookAllAcks()
     {

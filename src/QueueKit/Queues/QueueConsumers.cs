@@ -28,6 +28,8 @@ internal sealed class QueueConsumers(QueueConductor queue)
     /// <summary>Changes how many unsettled messages a consumer may have.</summary>
     public void SetCredit(Consumer consumer, int credit) => queue.Step((consumer, credit), static (core, x, in moment, ref aftermath) =>
     {
+        // What is set aside for a receiver that had no credit before is not counted.
+        core.Dispatcher.TakeBackSetAside();
         x.consumer.Credit = x.credit;
         core.Dispatcher.CreditChanged(x.consumer);
     });

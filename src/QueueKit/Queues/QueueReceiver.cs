@@ -74,7 +74,7 @@ internal sealed class QueueReceiver : MessageReceiver
     {
         if (_isDisposed)
             return new ValueTask<bool>(false);
-        return _offered is null && !IsServedInAMoment() ? _queue.WaitAsync(_receive, ct) : new ValueTask<bool>(true);
+        return _offered is null && (ct.IsCancellationRequested || !IsServedInAMoment()) ? _queue.WaitAsync(_receive, ct) : new ValueTask<bool>(true);
     }
 
     // Who has just been served looks again for a moment before he lines up: beside a sender that is as quick as he is, both would otherwise hand over every single message by way of the thread pool.

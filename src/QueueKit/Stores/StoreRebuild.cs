@@ -170,19 +170,18 @@ public sealed class StoreRebuild
         CommitRecord last = _fold is { } fold ? CommitRecord.Read(fold, before) : default;
         // What has been folded may still be in the places that were not used again.
         long folded = _commits.Count > 0 ? _commits.Last().Key - 1 - _commits.Last().Value.Key.Sequence : 0;
-        // Without a fold there was none yet, or nobody knows what it had counted.
-        isCounted = _fold is not null || (folded == 0 && _commits.ContainsKey(1));
-        bool isFirst = !isCounted;
+        // Without the last fold nobody knows what it had counted; but its number tells the place of every commit behind it.
+        isCounted = _fold is null ? folded == 0 && _commits.ContainsKey(1) : last.Number >= folded;
+        last = last with { Number = Math.Max(last.Number, folded) };
         foreach ((long number, StoreRecord record) in _commits)
         {
-            if (number <= last.Number || number <= folded)
+            if (number <= last.Number)
                 continue;
-            if (!isFirst && number != last.Number + 1)
+            if (number != last.Number + 1)
             {
                 isCounted = false;
                 findings.MissingInBetween(last.Number + 1, number - 1);
             }
-            isFirst = false;
             CommitRecord commit = CommitRecord.Read(record, before);
             last = commit with { LastSequence = Math.Max(last.LastSequence, commit.LastSequence) };
         }

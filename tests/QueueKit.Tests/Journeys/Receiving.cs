@@ -291,6 +291,43 @@ public class Receiving(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task CreditThatAReceiverIsGivenLaterCountsToo()
+    {
+        MessageQueue queue = await Declare();
+        await using MessageReceiver receiver = queue.OpenReceiver();
+        await Send(queue, [.. Enumerable.Range(0, 100).Select(i => $"{i}")]);
+        Assert.That(receiver.TryReceive(out Delivery? before));
+        before!.Ack();
+
+        receiver.SetCredit(2);
+
+        for (int round = 0; round < 3; round++)
+        {
+            Assert.That(receiver.TryReceive(out Delivery? first));
+            Assert.That(receiver.TryReceive(out Delivery? second));
+            Assert.That(receiver.TryReceive(out _), Is.False, "Two are out.");
+            await Soon(first!.AckAsync());
+            await Soon(second!.AckAsync());
+        }
+        Assert.That(queue.GetSnapshot().Counts.Acked, Is.InRange(6, 7), "The first ack may still be on its way into the store.");
+    }
+
+    [Test]
+    public async Task AReceiverThatIsServedAllTheTimeHearsOfItsTokenToo()
+    {
+        MessageQueue queue = await Declare();
+        await using MessageReceiver receiver = queue.OpenReceiver();
+        using var stop = new CancellationTokenSource();
+        await Send(queue, "a", "b");
+        Assert.That(await receiver.WaitToReceiveAsync(stop.Token));
+        Assert.That(receiver.TryReceive(out _));
+
+        await stop.CancelAsync();
+
+        Assert.That(async () => await receiver.WaitToReceiveAsync(stop.Token), Throws.InstanceOf<OperationCanceledException>());
+    }
+
+    [Test]
     public async Task ReceiversOfOneQueueCompeteAndTheirMessagesGoToEachInTurn()
     {
         MessageQueue queue = await Declare();

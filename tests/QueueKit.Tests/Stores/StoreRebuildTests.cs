@@ -141,6 +141,22 @@ public sealed class StoreRebuildTests : IDisposable
     }
 
     [Test]
+    public async Task WithoutTheFoldWhatIsMissingBehindItIsCountedAllTheSame()
+    {
+        List<StoreRecord> records = await Store(async broker =>
+        {
+            MessageQueue orders = await broker.DeclareQueueAsync("orders");
+            for (int i = 0; i < 24; i++)
+                await orders.SendAsync(Text($"{i}"));
+        });
+        StoreKey[] lost = [CommitRecord.FoldKey, CommitRecord.KeyOf(0), CommitRecord.KeyOf(1)];
+
+        (_, IReadOnlyList<string> findings) = Rebuild(records.Where(record => !lost.Contains(record.Key)), []);
+
+        Assert.That(findings, Has.One.StartsWith("Commits 17 to 18 are missing"));
+    }
+
+    [Test]
     public async Task ALostRecordOfAnOldCommitIsNoMissingCommit()
     {
         List<StoreRecord> records = await Store(async broker =>
