@@ -396,7 +396,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
 
     private void RefuseIfDiskIsNearlyFull(StoreBatch batch)
     {
-        if (_options.MinFreeBytes == 0 || !Grows(batch))
+        if (_options.MinFreeBytes == 0 || !batch.Grows)
             return;
         long free, needed = _files.PendingGrowth;
         try
@@ -410,17 +410,6 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
         }
         if (free - needed < _options.MinFreeBytes)
             throw StoreErrors.DiskNearlyFull(_paths.Data, free, needed, _options.MinFreeBytes);
-    }
-
-    // Acks and failures write too, but what they write is small and is given back: they go on.
-    private static bool Grows(StoreBatch batch)
-    {
-        foreach (ref readonly StoreOperation operation in batch.Operations)
-        {
-            if (operation.Kind is StoreOperationKind.Insert or StoreOperationKind.Put && operation.Key.Kind is StoreKind.Message or StoreKind.Parked or StoreKind.Queue)
-                return true;
-        }
-        return false;
     }
 
     private StoreException Stop(StoreException reason)

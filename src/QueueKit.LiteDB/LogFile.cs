@@ -1,4 +1,5 @@
 using QueueKit.LiteDB.Files;
+using QueueKit.Stores;
 
 namespace QueueKit.LiteDB;
 

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Numerics;
 using QueueKit.Stores;
 
 namespace QueueKit.RocksDB;
@@ -43,14 +42,5 @@ internal static class RecordValue
     public static bool IsKey(ReadOnlySpan<byte> key) => key.Length == StoreKey.ByteLength;
 
     /// <summary>The CRC-32C over key and content.</summary>
-    public static uint Checksum(ReadOnlySpan<byte> key, ReadOnlySpan<byte> content) => Add(Add(uint.MaxValue, key), content);
-
-    private static uint Add(uint crc, ReadOnlySpan<byte> bytes)
-    {
-        for (; bytes.Length >= sizeof(ulong); bytes = bytes[sizeof(ulong)..])
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-        foreach (byte one in bytes)
-            crc = BitOperations.Crc32C(crc, one);
-        return crc;
-    }
+    public static uint Checksum(ReadOnlySpan<byte> key, ReadOnlySpan<byte> content) => Crc32C.Append(Crc32C.Append(uint.MaxValue, key), content);
 }

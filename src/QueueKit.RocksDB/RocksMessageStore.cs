@@ -446,7 +446,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore, IDisposab
 
     private void RefuseIfDiskIsNearlyFull(StoreBatch batch)
     {
-        if (_options.MinFreeBytes == 0 || !Grows(batch))
+        if (_options.MinFreeBytes == 0 || !batch.Grows)
             return;
         long free, needed = _engine.BufferedBytes;
         try
@@ -460,17 +460,6 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore, IDisposab
         }
         if (free - needed < _options.MinFreeBytes)
             throw StoreErrors.DiskNearlyFull(_paths.Folder, free, needed, _options.MinFreeBytes);
-    }
-
-    // Acks and failures write too, but what they write is small and is given back: they go on.
-    private static bool Grows(StoreBatch batch)
-    {
-        foreach (ref readonly StoreOperation operation in batch.Operations)
-        {
-            if (operation.Kind is StoreOperationKind.Insert or StoreOperationKind.Put && operation.Key.Kind is StoreKind.Message or StoreKind.Parked or StoreKind.Queue)
-                return true;
-        }
-        return false;
     }
 
     private static bool DeletesMessages(StoreBatch batch)

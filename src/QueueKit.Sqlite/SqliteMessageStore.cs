@@ -440,7 +440,7 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
 
     private void RefuseIfDiskIsNearlyFull(StoreBatch batch)
     {
-        if (_options.MinFreeBytes == 0 || !Grows(batch))
+        if (_options.MinFreeBytes == 0 || !batch.Grows)
             return;
         // At most what the database will grow by when the log is copied.
         long free, needed = _log.Pages * StoreSchema.PageBytes;
@@ -455,17 +455,6 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
         }
         if (free - needed < _options.MinFreeBytes)
             throw StoreErrors.DiskNearlyFull(_paths.Data, free, needed, _options.MinFreeBytes);
-    }
-
-    // Acks and failures write too, but what they write is small and is given back: they go on.
-    private static bool Grows(StoreBatch batch)
-    {
-        foreach (ref readonly StoreOperation operation in batch.Operations)
-        {
-            if (operation.Kind is StoreOperationKind.Insert or StoreOperationKind.Put && operation.Key.Kind is StoreKind.Message or StoreKind.Parked or StoreKind.Queue)
-                return true;
-        }
-        return false;
     }
 
     private StoreException Stop(StoreException reason)

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using System.Numerics;
 
 namespace QueueKit.Stores;
 
@@ -11,23 +10,7 @@ internal static class RecordChecksum
     public const int Length = 4;
 
     /// <summary>Goes on from <paramref name="seed"/>, the checksum so far; 0 to begin.</summary>
-    public static uint Add(uint seed, ReadOnlySpan<byte> bytes)
-    {
-        uint crc = ~seed;
-        while (bytes.Length >= 8)
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-            bytes = bytes[8..];
-        }
-        if (bytes.Length >= 4)
-        {
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt32LittleEndian(bytes));
-            bytes = bytes[4..];
-        }
-        foreach (byte value in bytes)
-            crc = BitOperations.Crc32C(crc, value);
-        return ~crc;
-    }
+    public static uint Add(uint seed, ReadOnlySpan<byte> bytes) => ~Crc32C.Append(~seed, bytes);
 
     //  A key goes in as four words of 8 bytes, little-endian:
     //
@@ -37,11 +20,8 @@ internal static class RecordChecksum
     /// <summary>Adds a key.</summary>
     public static uint Add(uint seed, in StoreKey key)
     {
-        uint crc = ~seed;
-        crc = BitOperations.Crc32C(crc, (byte)key.Kind | (ulong)key.Band << 8 | (ulong)key.Queue << 32);
-        crc = BitOperations.Crc32C(crc, key.Group);
-        crc = BitOperations.Crc32C(crc, (ulong)key.Order);
-        crc = BitOperations.Crc32C(crc, (ulong)key.Sequence);
+        uint crc = Crc32C.Append(~seed, (byte)key.Kind | (ulong)key.Band << 8 | (ulong)key.Queue << 32);
+        crc = Crc32C.Append(Crc32C.Append(Crc32C.Append(crc, key.Group), (ulong)key.Order), (ulong)key.Sequence);
         return ~crc;
     }
 

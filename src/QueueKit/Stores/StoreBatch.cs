@@ -16,6 +16,21 @@ public sealed class StoreBatch
     /// <summary>The bytes of all heads and bodies.</summary>
     public long Bytes { get; private set; }
 
+    /// <summary>Whether it adds messages or queues: what a store refuses when its disk is nearly full.</summary>
+    /// <remarks>Acks and failures write too, but what they write is small and is given back: they go on.</remarks>
+    public bool Grows
+    {
+        get
+        {
+            foreach (ref readonly StoreOperation operation in Operations)
+            {
+                if (operation.Kind is StoreOperationKind.Insert or StoreOperationKind.Put && operation.Key.Kind is StoreKind.Message or StoreKind.Parked or StoreKind.Queue)
+                    return true;
+            }
+            return false;
+        }
+    }
+
     /// <summary>What the operations change in the counts of lanes: kept by whoever adds them.</summary>
     internal LaneChanges LaneChanges { get; } = new();
 

@@ -9,13 +9,13 @@ namespace QueueKit.Tests.Journeys;
 [TestFixture(Durability.Flushed)]
 public sealed class Crashes(Durability durability) : Journey(durability), IDisposable
 {
-    private readonly TemporaryFolder _folder = new();
+    private readonly TestFolder _folder = new();
     // Handlers that have ended the process hang here until the test is over.
     private readonly TaskCompletionSource _afterlife = Signal();
     private readonly LoggedLines _log = new();
     private Witness _witness = null!;
 
-    private string StorePath => _folder.PathOf("queue.db");
+    private string StorePath => _folder.File("queue.db");
 
     private string WitnessPath => StorePath + "-witness";
 
@@ -25,7 +25,7 @@ public sealed class Crashes(Durability durability) : Journey(durability), IDispo
     [TearDown]
     public void LetTheDeadGo() => _afterlife.TrySetResult();
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose() => _folder.Delete();
 
     // ---- Marked
 
@@ -599,10 +599,10 @@ public sealed class Crashes(Durability durability) : Journey(durability), IDispo
         Store.CrashLosingUnflushed();
         StoreException error = (await Assert.ThrowsAsync<StoreException>(async () => await Open()))!;
         Assert.That(error.Fault, Is.EqualTo(StoreFault.Unreadable));
-        Assert.That(error.Message, Does.Contain("2 confirmed commits are missing").And.Contain(_folder.PathOf("other.db")).And.Contain("backup"));
+        Assert.That(error.Message, Does.Contain("2 confirmed commits are missing").And.Contain(_folder.File("other.db")).And.Contain("backup"));
         await Assert.ThrowsAsync<StoreException>(async () => await Open(), "It is no better the second time.");
 
-        File.Delete(_folder.PathOf("other.db-witness"));
+        File.Delete(_folder.File("other.db-witness"));
         Broker = await Open();
         Assert.That(await Drain(Broker.GetQueue("orders")), Is.Empty);
     }
@@ -883,7 +883,7 @@ public sealed class Crashes(Durability durability) : Journey(durability), IDispo
     // ---- Means
 
     private InMemoryMessageStore NewStore(bool tracksFlushes = false, string path = "queue.db") =>
-        new() { WitnessedAt = _folder.PathOf(path), TimeProvider = Clock, TracksFlushes = tracksFlushes, Witnessed = witness => _witness = witness };
+        new() { WitnessedAt = _folder.File(path), TimeProvider = Clock, TracksFlushes = tracksFlushes, Witnessed = witness => _witness = witness };
 
     private void Watched(MessageBrokerOptions options) => options.LoggerFactory = _log;
 

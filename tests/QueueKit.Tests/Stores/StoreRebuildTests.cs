@@ -6,16 +6,16 @@ namespace QueueKit.Tests.Stores;
 /// <summary>What a repair could save, made into a store that a broker opens: what is there is delivered as it was sent, what is not is named.</summary>
 public sealed class StoreRebuildTests : IDisposable
 {
-    private readonly TemporaryFolder _folder = new();
+    private readonly TestFolder _folder = new();
     private readonly VirtualClock _clock = new();
     private readonly Guid _boot = Guid.NewGuid();
     private readonly StoreKey _firstOfAll = StoreKey.First(StoreKind.Meta);
     private string _path = "";
 
     [SetUp]
-    public void NameTheStore() => _path = _folder.PathOf(Guid.NewGuid().ToString("N"));
+    public void NameTheStore() => _path = _folder.File(Guid.NewGuid().ToString("N"));
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose() => _folder.Delete();
 
     [Test]
     public async Task WhateverIsLostTheRestIsDeliveredAndTheLossIsNamed()

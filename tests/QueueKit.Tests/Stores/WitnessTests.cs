@@ -12,14 +12,14 @@ public sealed class WitnessTests : IDisposable
     private static readonly Guid s_otherBoot = new("22222222-2222-2222-2222-222222222222");
     private static readonly Dictionary<int, WitnessedDelivery> s_none = [];
 
-    private readonly TemporaryFolder _folder = new();
+    private readonly TestFolder _folder = new();
     private readonly VirtualClock _clock = new();
 
-    private string StorePath => _folder.PathOf("queue.db");
+    private string StorePath => _folder.File("queue.db");
 
     private string WitnessPath => StorePath + "-witness";
 
-    public void Dispose() => _folder.Dispose();
+    public void Dispose() => _folder.Delete();
 
     // ---- The lock
 
@@ -285,7 +285,7 @@ public sealed class WitnessTests : IDisposable
     [Test]
     public void AFolderThatIsNotThereOrIsAFileIsSaid()
     {
-        Assert.That(Refused(() => Witness.Open(_folder.PathOf("no/such/folder/queue.db"), storeExists: false), StoreFault.Unreadable).Message, Does.Contain("cannot be opened").And.Contain("no/such/folder"));
+        Assert.That(Refused(() => Witness.Open(_folder.File("no/such/folder/queue.db"), storeExists: false), StoreFault.Unreadable).Message, Does.Contain("cannot be opened").And.Contain("no/such/folder"));
         Directory.CreateDirectory(WitnessPath);
         Refused(() => Open(), StoreFault.Unreadable);
     }
@@ -566,7 +566,7 @@ public sealed class WitnessTests : IDisposable
 
     private SmallDisk Mount(int kilobytes)
     {
-        string path = Directory.CreateDirectory(_folder.PathOf("disk")).FullName;
+        string path = Directory.CreateDirectory(_folder.File("disk")).FullName;
         if (!OperatingSystem.IsLinux() || !Environment.IsPrivilegedProcess || !SmallDisk.Run($"mount -t tmpfs -o size={kilobytes}k tmpfs '{path}'"))
             Assert.Ignore("A small file system can be mounted by root on Linux only: a full disk is not tried.");
         return new SmallDisk(path);

@@ -88,14 +88,14 @@ public class DamageTests
             LiteMessageStore store = SimulatedStore.Open(damaged);
             try
             {
-                store.Commit(SimulatedStore.Batch(batch => batch.DeleteRange(SimulatedStore.Key(0), SimulatedStore.Key(1000))), FlushLevel.Flushed);
+                store.Commit(SomeBatch.Of(batch => batch.DeleteRange(SomeBatch.Key(0), SomeBatch.Key(1000))), FlushLevel.Flushed);
             }
             catch (StoreException error)
             {
                 stopped++;
                 Assert.That(error.Message, Does.Contain(Paths.Data).And.Contain($"page {page} "));
                 Assert.That(
-                    () => store.Commit(SimulatedStore.Batch(batch => batch.Put(SimulatedStore.Key(1), new byte[1])), FlushLevel.Flushed),
+                    () => store.Commit(SomeBatch.Of(batch => batch.Put(SomeBatch.Key(1), new byte[1])), FlushLevel.Flushed),
                     Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.Fault)).EqualTo(StoreFault.Stopped));
             }
             await store.DisposeAsync();
@@ -213,7 +213,7 @@ public class DamageTests
         LiteMessageStore store = SimulatedStore.Open(disk);
         foreach (StoreBatch batch in Batches(10))
             store.Commit(batch, FlushLevel.Flushed);
-        string[] records = SimulatedStore.Describe(store);
+        string[] records = SomeBatch.Describe(store);
         await store.DisposeAsync();
         return (disk.AfterCrash(), records);
     }
@@ -227,7 +227,7 @@ public class DamageTests
         foreach (StoreBatch batch in Batches(10))
         {
             store.Commit(batch, FlushLevel.Flushed);
-            states.Add(SimulatedStore.Describe(store));
+            states.Add(SomeBatch.Describe(store));
             if (states.Count == 5)
                 clock.Advance(TimeSpan.FromSeconds(3));
         }
@@ -249,7 +249,7 @@ public class DamageTests
     private static IEnumerable<StoreBatch> Batches(int count)
     {
         var random = new Random(11);
-        return Enumerable.Range(0, count).Select(_ => SimulatedStore.RandomBatch(random));
+        return Enumerable.Range(0, count).Select(_ => SomeBatch.Random(random));
     }
 
     // Everything that stands in the first bytes of a page, and a sample of the rest.
@@ -273,7 +273,7 @@ public class DamageTests
         try
         {
             store = SimulatedStore.Open(disk);
-            return SimulatedStore.Describe(store);
+            return SomeBatch.Describe(store);
         }
         catch (StoreException error)
         {

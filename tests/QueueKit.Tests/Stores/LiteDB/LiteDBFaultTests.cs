@@ -42,7 +42,7 @@ public class LiteDBFaultTests
         Assert.That(failure.OutcomeUnknown, Is.True);
         Assert.That(failure.Message, Does.Contain(SimulatedStore.Paths.Data).And.Contain("flushing").And.Contain("Input/output error"));
         Assert.That(() => Put(store, 2, FlushLevel.Written), Stops);
-        Assert.That(() => SimulatedStore.Describe(store), Stops);
+        Assert.That(() => SomeBatch.Describe(store), Stops);
         _clock.Advance(TimeSpan.FromMinutes(1));
         Assert.That(async () => await store.DisposeAsync(), Throws.Nothing);
         Assert.That(_disk.Syncs, Is.EqualTo(flushes));
@@ -62,7 +62,7 @@ public class LiteDBFaultTests
 
         Task commit = Task.Run(() => Put(store, 1, FlushLevel.Flushed));
         await entered.Task;
-        Task<string[]> read = Task.Run(() => SimulatedStore.Describe(store));
+        Task<string[]> read = Task.Run(() => SomeBatch.Describe(store));
         Assert.That(read.IsCompleted, Is.False, "what is not on the disk yet has been handed out");
         hangs.Set();
 
@@ -84,7 +84,7 @@ public class LiteDBFaultTests
 
         Task commit = Task.Run(() => Put(store, 1, FlushLevel.Flushed));
         await entered.Task;
-        Task<string[]> read = Task.Run(() => SimulatedStore.Describe(store));
+        Task<string[]> read = Task.Run(() => SomeBatch.Describe(store));
         hangs.Set();
 
         Assert.That(async () => await commit, Throws.InstanceOf<StoreException>());
@@ -122,7 +122,7 @@ public class LiteDBFaultTests
             hasFailed |= disk.Calls >= failAt;
 
             await using LiteMessageStore again = SimulatedStore.Open(disk.AfterCrash());
-            string[] found = SimulatedStore.Describe(again);
+            string[] found = SomeBatch.Describe(again);
             Assert.That(possible.Any(state => state.Describe().SequenceEqual(found)), Is.True, $"call {failAt} failed");
             Put(again, 99, FlushLevel.Flushed);
         }
@@ -139,7 +139,7 @@ public class LiteDBFaultTests
         {
             for (int i = 0; i < 12; i++)
             {
-                StoreBatch batch = SimulatedStore.RandomBatch(random);
+                StoreBatch batch = SomeBatch.Random(random);
                 StoreModel next = possible[^1].Copy();
                 next.Apply(batch);
                 possible.Add(next);
@@ -179,16 +179,16 @@ public class LiteDBFaultTests
         Assert.That(refusal.Fault, Is.EqualTo(StoreFault.Refused));
         Assert.That(refusal.Message, Does.Contain(SimulatedStore.Paths.Data).And.Contain("999").And.Contain("1000").And.Contain("MinFreeBytes"));
         store.Commit(
-            SimulatedStore.Batch(batch =>
+            SomeBatch.Of(batch =>
             {
-                batch.Delete(SimulatedStore.Key(1));
+                batch.Delete(SomeBatch.Key(1));
                 batch.Put(new StoreKey(StoreKind.Attempts, 1, 0, 0, 0, 5), new byte[4]);
                 batch.Put(new StoreKey(StoreKind.Meta, 0, 0, 0, 0, 1), new byte[16]);
             }),
             FlushLevel.Flushed);
         _disk.Available = 1 << 20;
         Put(store, 3, FlushLevel.Flushed);
-        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(3));
+        Assert.That(SomeBatch.Describe(store), Has.Length.EqualTo(3));
     }
 
     [Test]
@@ -204,7 +204,7 @@ public class LiteDBFaultTests
         Assert.That(refusal.Message, Does.Contain(SimulatedStore.Paths.Data).And.Contain("The disk does not answer."));
         _disk.Available = 1 << 20;
         Put(store, 3, FlushLevel.Flushed);
-        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(2));
+        Assert.That(SomeBatch.Describe(store), Has.Length.EqualTo(2));
     }
 
     // Checkpoints
@@ -224,7 +224,7 @@ public class LiteDBFaultTests
 
         Assert.That(LogLength(), Is.LessThan(busy));
         Assert.That(_clock.ArmedTimers, Is.Zero, "an idle store has nothing to do");
-        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(2));
+        Assert.That(SomeBatch.Describe(store), Has.Length.EqualTo(2));
     }
 
     [Test]
@@ -247,7 +247,7 @@ public class LiteDBFaultTests
 
         Assert.That(_disk.ReadAll(SimulatedStore.Paths.Log).AsSpan().LastIndexOfAnyExcept((byte)0), Is.LessThan(8192), "nothing but its first page and zeros");
         Assert.That(LogLength(), Is.EqualTo(Limit));
-        Assert.That(SimulatedStore.Describe(store), Has.Length.GreaterThanOrEqualTo(100));
+        Assert.That(SomeBatch.Describe(store), Has.Length.GreaterThanOrEqualTo(100));
     }
 
     // On the machine's own disk, with a thread that commits without a pause and another one that looks without a pause.
@@ -273,21 +273,21 @@ public class LiteDBFaultTests
                 long length = 0;
                 for (int i = 0; i < 400; i++)
                 {
-                    StoreBatch batch = SimulatedStore.RandomBatch(random);
+                    StoreBatch batch = SomeBatch.Random(random);
                     store.Commit(batch, i % 5 == 0 ? FlushLevel.Flushed : FlushLevel.Written);
                     model.Apply(batch);
                     checkpoints += store.LogBytes < length ? 1 : 0;
                     length = store.LogBytes;
                     if (i % 50 == 0)
-                        Assert.That(SimulatedStore.Describe(store), Is.EqualTo(model.Describe()));
+                        Assert.That(SomeBatch.Describe(store), Is.EqualTo(model.Describe()));
                 }
                 Volatile.Write(ref isDone, true);
                 await looking;
-                Assert.That(SimulatedStore.Describe(store), Is.EqualTo(model.Describe()));
+                Assert.That(SomeBatch.Describe(store), Is.EqualTo(model.Describe()));
             }
             Assert.That(checkpoints, Is.GreaterThan(3));
             using LiteMessageStore again = LiteMessageStore.Open(DiskFileSystem.Instance, paths, options, _clock);
-            Assert.That(SimulatedStore.Describe(again), Is.EqualTo(model.Describe()));
+            Assert.That(SomeBatch.Describe(again), Is.EqualTo(model.Describe()));
         }
         finally
         {
@@ -311,7 +311,7 @@ public class LiteDBFaultTests
             Assert.That(store.LogBytes, Is.Zero);
             if (log % 4 == 3)
                 store = SimulatedStore.Open(_disk = _disk.AfterCrash(), _clock, Limit);
-            Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(sequence));
+            Assert.That(SomeBatch.Describe(store), Has.Length.EqualTo(sequence));
         }
         Assert.That(LogLength(), Is.LessThan(2 * Limit));
     }
@@ -331,7 +331,7 @@ public class LiteDBFaultTests
 
         Assert.That(store.LogBytes, Is.Zero);
         Put(store, sequence++, FlushLevel.Flushed);
-        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(sequence));
+        Assert.That(SomeBatch.Describe(store), Has.Length.EqualTo(sequence));
         await store.DisposeAsync();
     }
 
@@ -357,7 +357,7 @@ public class LiteDBFaultTests
     private LiteMessageStore Open(long logBytes = 64 * 1024, long minFreeBytes = 0) => SimulatedStore.Open(_disk, _clock, logBytes, minFreeBytes);
 
     private static void Put(LiteMessageStore store, int sequence, FlushLevel level) =>
-        store.Commit(SimulatedStore.Batch(batch => batch.Put(SimulatedStore.Key(sequence), new byte[4], new byte[100])), level);
+        store.Commit(SomeBatch.Of(batch => batch.Put(SomeBatch.Key(sequence), new byte[4], new byte[100])), level);
 
     private long LogLength() => _disk.ReadAll(SimulatedStore.Paths.Log).Length;
 

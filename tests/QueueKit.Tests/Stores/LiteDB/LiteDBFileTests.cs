@@ -99,7 +99,7 @@ public class LiteDBFileTests
 
         Assert.That(File.ReadAllBytes(_folder.File("queue.db")), Is.EqualTo(before), "looking changes nothing");
         await using IMessageStore store = await OpenAsync();
-        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(10));
+        Assert.That(SomeBatch.Describe(store), Has.Length.EqualTo(10));
     }
 
     [Test]
@@ -108,7 +108,7 @@ public class LiteDBFileTests
         await using IMessageStore store = await OpenAsync();
         for (int i = 0; i < 30; i++)
             Put(store, i, new byte[2000]);
-        store.Commit(SimulatedStore.Batch(batch => batch.DeleteRange(SimulatedStore.Key(0), SimulatedStore.Key(10))), FlushLevel.Flushed);
+        store.Commit(SomeBatch.Of(batch => batch.DeleteRange(SomeBatch.Key(0), SomeBatch.Key(10))), FlushLevel.Flushed);
         Directory.CreateDirectory(_folder.File("copy"));
         foreach (string name in (string[])["queue.db", "queue-log.db"])
             File.Copy(_folder.File(name), _folder.File(Path.Combine("copy", name)));
@@ -124,7 +124,7 @@ public class LiteDBFileTests
     public async Task AStoreThatAnotherProcessHoldsIsInUse()
     {
         await FillAndClose(1);
-        using Process holder = await Start("flock", $"-x {_folder.File("queue.db-witness")} -c \"echo held; cat\"");
+        using Process holder = await Command.Start("flock", $"-x {_folder.File("queue.db-witness")} -c \"echo held; cat\"");
         Assert.That(await holder.StandardOutput.ReadLineAsync(), Is.EqualTo("held"));
 
         StoreException refusal = Refusal();
@@ -160,7 +160,7 @@ public class LiteDBFileTests
         await store.DisposeAsync();
         await disk.Grow(megabytes: 16);
         await using IMessageStore again = await OpenAsync(disk.File("queue.db"));
-        Assert.That(SimulatedStore.Describe(again), Has.Length.InRange(confirmed, confirmed + 1));
+        Assert.That(SomeBatch.Describe(again), Has.Length.InRange(confirmed, confirmed + 1));
         Assert.That(confirmed, Is.GreaterThan(20));
     }
 
@@ -181,7 +181,7 @@ public class LiteDBFileTests
         await store.DisposeAsync();
         disk.Empty();
         await using IMessageStore again = await OpenAsync(disk.File("queue.db"));
-        Assert.That(SimulatedStore.Describe(again), Has.Length.EqualTo(100));
+        Assert.That(SomeBatch.Describe(again), Has.Length.EqualTo(100));
     }
 
     [Test]
@@ -197,7 +197,7 @@ public class LiteDBFileTests
 
         disk.Empty();
         await using IMessageStore again = await OpenAsync(disk.File("queue.db"));
-        Assert.That(SimulatedStore.Describe(again), Has.Length.EqualTo(1));
+        Assert.That(SomeBatch.Describe(again), Has.Length.EqualTo(1));
         await using IMessageStore another = await OpenAsync(disk.File("another.db"));
     }
 
@@ -216,8 +216,8 @@ public class LiteDBFileTests
         Assert.That(refusal.Fault, Is.EqualTo(StoreFault.Refused));
         Assert.That(refusal.Message, Does.Contain(disk.File("queue.db")).And.Contain((3 << 20).ToString(System.Globalization.CultureInfo.InvariantCulture)));
         for (int i = 0; i < sent; i++)
-            store.Commit(SimulatedStore.Batch(batch => batch.Delete(SimulatedStore.Key(i))), FlushLevel.Flushed);
-        Assert.That(SimulatedStore.Describe(store), Is.Empty);
+            store.Commit(SomeBatch.Of(batch => batch.Delete(SomeBatch.Key(i))), FlushLevel.Flushed);
+        Assert.That(SomeBatch.Describe(store), Is.Empty);
         Assert.That(sent, Is.GreaterThan(20));
     }
 
@@ -240,22 +240,8 @@ public class LiteDBFileTests
 
     // Means
 
-    internal static async Task<Process> Start(string command, string arguments)
-    {
-        try
-        {
-            return Process.Start(new ProcessStartInfo(command, arguments) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true })!;
-        }
-        catch (System.ComponentModel.Win32Exception error)
-        {
-            await TestContext.Out.WriteLineAsync($"{command}: {error.Message}");
-            Assert.Ignore($"There is no '{command}' here.");
-            throw;
-        }
-    }
-
     private static void Put(IMessageStore store, int sequence, byte[] body) =>
-        store.Commit(SimulatedStore.Batch(batch => batch.Put(SimulatedStore.Key(sequence), new byte[4], body)), FlushLevel.Flushed);
+        store.Commit(SomeBatch.Of(batch => batch.Put(SomeBatch.Key(sequence), new byte[4], body)), FlushLevel.Flushed);
 
     private async Task FillAndClose(int records)
     {

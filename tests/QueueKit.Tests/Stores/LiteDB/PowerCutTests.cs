@@ -40,7 +40,7 @@ public class PowerCutTests
             try
             {
                 LiteMessageStore store = SimulatedStore.Open(disk);
-                store.Commit(SimulatedStore.Batch(batch => batch.Put(SimulatedStore.Key(1), new byte[3])), FlushLevel.Written);
+                store.Commit(SomeBatch.Of(batch => batch.Put(SomeBatch.Key(1), new byte[3])), FlushLevel.Written);
                 await store.DisposeAsync();
             }
             catch (StoreException)
@@ -50,8 +50,8 @@ public class PowerCutTests
 
             await using LiteMessageStore again = SimulatedStore.Open(disk.Reboot(random));
 
-            Assert.That(SimulatedStore.Describe(again), Has.Length.LessThanOrEqualTo(1), $"seed {seed}");
-            again.Commit(SimulatedStore.Batch(batch => batch.Put(SimulatedStore.Key(2), new byte[3])), FlushLevel.Flushed);
+            Assert.That(SomeBatch.Describe(again), Has.Length.LessThanOrEqualTo(1), $"seed {seed}");
+            again.Commit(SomeBatch.Of(batch => batch.Put(SomeBatch.Key(2), new byte[3])), FlushLevel.Flushed);
         }
     }
 
@@ -107,7 +107,7 @@ public class PowerCutTests
         int commits = random.Next(1, 25);
         for (int i = 0; i < commits; i++)
         {
-            StoreBatch batch = SimulatedStore.RandomBatch(random);
+            StoreBatch batch = SomeBatch.Random(random);
             FlushLevel level = random.Next(3) == 0 ? FlushLevel.Written : FlushLevel.Flushed;
             StoreModel next = possible[^1].Copy();
             next.Apply(batch);
@@ -144,7 +144,7 @@ public class PowerCutTests
         }
         disk.CutAt = 0;
         await using LiteMessageStore store = SimulatedStore.Open(disk);
-        string[] found = SimulatedStore.Describe(store);
+        string[] found = SomeBatch.Describe(store);
         int index = possible.FindLastIndex(state => state.Describe().SequenceEqual(found));
         if (index < 0)
             throw new LostCommitException($"The {found.Length} records found are none of the {possible.Count} possible states. The last one has also:\n{string.Join('\n', possible[^1].Describe().Except(found))}");

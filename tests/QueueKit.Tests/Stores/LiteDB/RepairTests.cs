@@ -141,7 +141,7 @@ public class RepairTests
                 Fill((LiteMessageStore)store);
             using (var other = new LiteDatabase(path))
             {
-                other.GetCollection("records").Delete(RecordDocument.KeyOf(SimulatedStore.Key(3)));
+                other.GetCollection("records").Delete(RecordDocument.KeyOf(SomeBatch.Key(3)));
                 other.Checkpoint();
             }
             Assert.That(() => ReadAsync(provider), Throws.InstanceOf<StoreException>().With.Message.Contains("another program"));
@@ -177,11 +177,11 @@ public class RepairTests
             EncodedMessage message = MessageRecord.Encode(new Message(body));
             MessageRecord.Stamp(ref message, DateTimeOffset.UnixEpoch);
             store.Commit(
-                SimulatedStore.Batch(batch =>
+                SomeBatch.Of(batch =>
                 {
                     if (i == 0)
                         batch.Insert(QueueRecord.KeyOf(1), QueueRecord.Encode(1, "orders", new QueueOptions { Durability = Durability.Flushed }));
-                    StoredMessage.Write(batch, SimulatedStore.Key(i), message, body.Length);
+                    StoredMessage.Write(batch, SomeBatch.Key(i), message, body.Length);
                 }),
                 FlushLevel.Flushed);
         }

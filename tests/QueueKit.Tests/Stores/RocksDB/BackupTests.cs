@@ -1,5 +1,4 @@
 using QueueKit.RocksDB;
-using QueueKit.Tests.Stores.LiteDB;
 
 namespace QueueKit.Tests.Stores.RocksDB;
 

@@ -1,7 +1,6 @@
 using System.Text;
 using QueueKit.RocksDB;
 using QueueKit.Stores;
-using QueueKit.Tests.Stores.LiteDB;
 
 namespace QueueKit.Tests.Stores.RocksDB;
 

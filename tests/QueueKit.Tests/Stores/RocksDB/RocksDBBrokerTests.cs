@@ -1,6 +1,5 @@
 using QueueKit.RocksDB;
 using QueueKit.Stores;
-using QueueKit.Tests.Stores.LiteDB;
 
 namespace QueueKit.Tests.Stores.RocksDB;
 

@@ -1,7 +1,6 @@
 using QueueKit.RocksDB;
 using QueueKit.RocksDB.Engine;
 using QueueKit.Stores;
-using QueueKit.Tests.Stores.LiteDB;
 
 namespace QueueKit.Tests.Stores.RocksDB;
 

@@ -2,7 +2,6 @@ using System.Text;
 using QueueKit.Sqlite;
 using QueueKit.Sqlite.Engine;
 using QueueKit.Stores;
-using QueueKit.Tests.Stores.LiteDB;
 
 namespace QueueKit.Tests.Stores.Sqlite;
 

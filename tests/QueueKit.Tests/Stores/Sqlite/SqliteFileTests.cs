@@ -2,7 +2,6 @@ using System.Diagnostics;
 using Microsoft.Data.Sqlite;
 using QueueKit.Sqlite;
 using QueueKit.Stores;
-using QueueKit.Tests.Stores.LiteDB;
 
 namespace QueueKit.Tests.Stores.Sqlite;
 
@@ -129,14 +128,14 @@ public class SqliteFileTests
         Assert.That(refusal.Message, Does.Contain(_folder.File("queue.db")).And.Contain("locked by a program that is no broker"));
         other.Close();
         await using IMessageStore store = await OpenAsync();
-        Assert.That(SimulatedStore.Describe(store), Has.Length.EqualTo(1));
+        Assert.That(SomeBatch.Describe(store), Has.Length.EqualTo(1));
     }
 
     [Test]
     public async Task AStoreThatAnotherProcessHoldsIsInUse()
     {
         await FillAndClose(1);
-        using Process holder = await LiteDBFileTests.Start("flock", $"-x {_folder.File("queue.db-witness")} -c \"echo held; cat\"");
+        using Process holder = await Command.Start("flock", $"-x {_folder.File("queue.db-witness")} -c \"echo held; cat\"");
         Assert.That(await holder.StandardOutput.ReadLineAsync(), Is.EqualTo("held"));
 
         StoreException refusal = Refusal();
@@ -172,7 +171,7 @@ public class SqliteFileTests
         await store.DisposeAsync();
         await disk.Grow(megabytes: 16);
         await using IMessageStore again = await OpenAsync(disk.File("queue.db"));
-        Assert.That(SimulatedStore.Describe(again), Has.Length.InRange(confirmed, confirmed + 1));
+        Assert.That(SomeBatch.Describe(again), Has.Length.InRange(confirmed, confirmed + 1));
         Assert.That(confirmed, Is.GreaterThan(20));
     }
 
@@ -193,7 +192,7 @@ public class SqliteFileTests
         await store.DisposeAsync();
         disk.Empty();
         await using IMessageStore again = await OpenAsync(disk.File("queue.db"));
-        Assert.That(SimulatedStore.Describe(again), Has.Length.EqualTo(100));
+        Assert.That(SomeBatch.Describe(again), Has.Length.EqualTo(100));
     }
 
     [Test]
@@ -209,7 +208,7 @@ public class SqliteFileTests
 
         disk.Empty();
         await using IMessageStore again = await OpenAsync(disk.File("queue.db"));
-        Assert.That(SimulatedStore.Describe(again), Has.Length.EqualTo(1));
+        Assert.That(SomeBatch.Describe(again), Has.Length.EqualTo(1));
         await using IMessageStore another = await OpenAsync(disk.File("another.db"));
     }
 
@@ -228,8 +227,8 @@ public class SqliteFileTests
         Assert.That(refusal.Fault, Is.EqualTo(StoreFault.Refused));
         Assert.That(refusal.Message, Does.Contain(disk.File("queue.db")).And.Contain((3 << 20).ToString(System.Globalization.CultureInfo.InvariantCulture)));
         for (int i = 0; i < sent; i++)
-            store.Commit(SimulatedStore.Batch(batch => batch.Delete(SimulatedStore.Key(i))), FlushLevel.Flushed);
-        Assert.That(SimulatedStore.Describe(store), Is.Empty);
+            store.Commit(SomeBatch.Of(batch => batch.Delete(SomeBatch.Key(i))), FlushLevel.Flushed);
+        Assert.That(SomeBatch.Describe(store), Is.Empty);
         Assert.That(sent, Is.GreaterThan(20));
     }
 
@@ -292,23 +291,23 @@ public class SqliteFileTests
             long length = 0;
             for (int i = 0; i < 600; i++)
             {
-                StoreBatch batch = SimulatedStore.RandomBatch(random);
+                StoreBatch batch = SomeBatch.Random(random);
                 store.Commit(batch, i % 5 == 0 ? FlushLevel.Flushed : FlushLevel.Written);
                 model.Apply(batch);
                 begunAnew += store.LogPages < length ? 1 : 0;
                 length = store.LogPages;
                 longest = Math.Max(longest, length);
                 if (i % 50 == 0)
-                    Assert.That(SimulatedStore.Describe(store), Is.EqualTo(model.Describe()));
+                    Assert.That(SomeBatch.Describe(store), Is.EqualTo(model.Describe()));
             }
             Volatile.Write(ref isDone, true);
             await looking;
-            Assert.That(SimulatedStore.Describe(store), Is.EqualTo(model.Describe()));
+            Assert.That(SomeBatch.Describe(store), Is.EqualTo(model.Describe()));
         }
         Assert.That(begunAnew, Is.GreaterThan(3));
         Assert.That(longest, Is.LessThan(3 * (1 << 20) / 4096));
         await using IMessageStore again = await OpenAsync();
-        Assert.That(SimulatedStore.Describe(again), Is.EqualTo(model.Describe()));
+        Assert.That(SomeBatch.Describe(again), Is.EqualTo(model.Describe()));
     }
 
     [Test]
@@ -318,7 +317,7 @@ public class SqliteFileTests
         long longest = 0;
         for (int i = 0; i < 1000; i++)
         {
-            store.Commit(SimulatedStore.Batch(batch => batch.Put(SimulatedStore.Key(i % 10), new byte[4], new byte[8000])), FlushLevel.Written);
+            store.Commit(SomeBatch.Of(batch => batch.Put(SomeBatch.Key(i % 10), new byte[4], new byte[8000])), FlushLevel.Written);
             longest = Math.Max(longest, store.LogPages);
         }
         Assert.That(longest * 4096, Is.InRange(1 << 20, (2 << 20) + 100_000));
@@ -327,7 +326,7 @@ public class SqliteFileTests
     // Means
 
     private static void Put(IMessageStore store, int sequence, byte[] body) =>
-        store.Commit(SimulatedStore.Batch(batch => batch.Put(SimulatedStore.Key(sequence), new byte[4], body)), FlushLevel.Flushed);
+        store.Commit(SomeBatch.Of(batch => batch.Put(SomeBatch.Key(sequence), new byte[4], body)), FlushLevel.Flushed);
 
     private async Task FillAndClose(int records)
     {

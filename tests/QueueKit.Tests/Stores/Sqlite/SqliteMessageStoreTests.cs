@@ -1,6 +1,5 @@
 using QueueKit.Sqlite;
 using QueueKit.Stores;
-using QueueKit.Tests.Stores.LiteDB;
 
 namespace QueueKit.Tests.Stores.Sqlite;
 

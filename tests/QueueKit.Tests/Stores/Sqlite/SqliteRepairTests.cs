@@ -1,7 +1,6 @@
 using QueueKit.Queues;
 using QueueKit.Sqlite;
 using QueueKit.Stores;
-using QueueKit.Tests.Stores.LiteDB;
 
 namespace QueueKit.Tests.Stores.Sqlite;
 
@@ -170,11 +169,11 @@ public class SqliteRepairTests
             EncodedMessage message = MessageRecord.Encode(new Message(body));
             MessageRecord.Stamp(ref message, DateTimeOffset.UnixEpoch);
             store.Commit(
-                SimulatedStore.Batch(batch =>
+                SomeBatch.Of(batch =>
                 {
                     if (i == 0)
                         batch.Insert(QueueRecord.KeyOf(1), QueueRecord.Encode(1, "orders", new QueueOptions { Durability = Durability.Flushed }));
-                    StoredMessage.Write(batch, SimulatedStore.Key(i), message, body.Length);
+                    StoredMessage.Write(batch, SomeBatch.Key(i), message, body.Length);
                 }),
                 FlushLevel.Flushed);
         }

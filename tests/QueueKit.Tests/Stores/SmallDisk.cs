@@ -1,6 +1,6 @@
 using System.Diagnostics;
 
-namespace QueueKit.Tests.Stores.LiteDB;
+namespace QueueKit.Tests.Stores;
 
 /// <summary>A real file system of a few megabytes, which can really be full. Needs root.</summary>
 internal sealed class SmallDisk : IDisposable
@@ -46,7 +46,7 @@ internal sealed class SmallDisk : IDisposable
 
     private static async Task<string?> Run(string command, string arguments)
     {
-        using Process process = await LiteDBFileTests.Start(command, arguments);
+        using Process process = await Command.Start(command, arguments);
         string error = await process.StandardError.ReadToEndAsync();
         await process.WaitForExitAsync();
         return process.ExitCode == 0 ? null : error.Trim();

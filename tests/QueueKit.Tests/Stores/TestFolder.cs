@@ -1,4 +1,4 @@
-namespace QueueKit.Tests.Stores.LiteDB;
+namespace QueueKit.Tests.Stores;
 
 /// <summary>A folder on the disk for one test.</summary>
 internal sealed class TestFolder
