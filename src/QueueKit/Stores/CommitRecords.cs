@@ -47,7 +47,9 @@ internal sealed class CommitRecords
             // What the fold has already.
             if (number <= records._folded)
                 continue;
-            if (number != records.Last.Number + 1 || record.Key != CommitRecord.KeyOf(records.NextPlace))
+            if (number == records.Last.Number + 1 && record.Key != CommitRecord.KeyOf(records.NextPlace))
+                throw new StoreException(StoreFault.Unreadable, $"The record of commit {number} does not stand where this version of QueueKit puts it: an earlier version has written the store, or it is damaged. Open it with the version that wrote it and empty it, or repair it, which makes a store of this version. Nothing was changed.");
+            if (number != records.Last.Number + 1)
                 throw new StoreException(StoreFault.Unreadable, $"The store has commit {number} but not commit {records.Last.Number + 1}: confirmed commits are missing. Restore the store from a backup, or repair it. Nothing was changed.");
             CommitRecord commit = CommitRecord.Read(record, records.Counters);
             // Never lower than before: what was given out once is not given out again.

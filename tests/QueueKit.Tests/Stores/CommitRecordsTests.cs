@@ -121,6 +121,19 @@ public class CommitRecordsTests
     }
 
     [Test]
+    public void ACommitInAPlaceThatIsNotItsOwnIsNotCalledMissing()
+    {
+        Commit(queue: 3);
+        StoreKey elsewhere = CommitRecord.KeyOf(1);
+        byte[] moved = RecordChecksum.Seal(_store[CommitRecord.KeyOf(0)].Head.ToArray(), elsewhere);
+        _store.Clear();
+
+        _store[elsewhere] = new StoreRecord(elsewhere, moved, default);
+
+        Assert.That(() => Read(), Throws.InstanceOf<StoreException>().With.Message.StartsWith("The record of commit 1 does not stand where").And.Message.Contains("repair it"));
+    }
+
+    [Test]
     public void ADamagedPlaceIsUnreadableEvenWhereItIsFolded()
     {
         for (int number = 1; number <= 20; number++)
