@@ -81,7 +81,13 @@ internal sealed class CrashRecovery
                 missing.Add(sequence);
         }
         foreach ((byte band, _) in scheduled)
-            LookForScheduled(store, queue.Id, (byte)(Message.MaxPriority - band), missing, page);
+        {
+            byte priority = (byte)(Message.MaxPriority - band);
+            HashSet<long> ofBand = [.. missing.Where(sequence => seen[sequence].Band == priority)];
+            missing.ExceptWith(ofBand);
+            LookForScheduled(store, queue.Id, priority, ofBand, page);
+            missing.UnionWith(ofBand);
+        }
         foreach (long sequence in missing)
             seen.Remove(sequence);
         foreach ((long sequence, WitnessedDelivery delivery) in seen)
@@ -92,11 +98,11 @@ internal sealed class CrashRecovery
         }
     }
 
-    // The due time in their keys is not known, but they have been due: among what is due by now, they are the first.
+    // The due time in their keys is not known, but it was over when they were delivered; by a clock that may have been set back since, if not by more than a day.
     private void LookForScheduled(IMessageStore store, uint queue, byte band, HashSet<long> missing, StorePage page)
     {
         (StoreKey from, StoreKey end) = StoredMessage.ScheduledRange(queue, band, new DueKey(0, long.MinValue));
-        long now = _broker.Clock.ToUtc(_broker.Clock.Now).UtcTicks;
+        long last = new Moment(_broker.Clock.Now, _broker.Clock).UtcTicksAfter(TimeSpan.FromDays(1));
         for (bool hasMore = true; hasMore && missing.Count > 0;)
         {
             hasMore = store.Read(from, end, SearchedRecords, SearchedBytes, page);
@@ -104,7 +110,7 @@ internal sealed class CrashRecovery
             {
                 missing.Remove(record.Key.Sequence);
                 from = record.Key.Next();
-                hasMore &= record.Key.Order <= now;
+                hasMore &= record.Key.Order <= last;
             }
         }
     }

@@ -28,6 +28,8 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
     private ScheduledLane?[]? _lanes;
     private List<QueuedMessage>? _cameWhileReading;
     private DelayedPage? _asked;
+    private long _cameBytes;
+    private DueKey _readableUpTo = ScheduledLane.Whole;
     private bool _isStale;
     private long _scheduledBytes;
     private int _pagedBands;
@@ -92,10 +94,14 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
     /// <summary>Takes the message that is due first, if its time is not after <paramref name="nowTicks"/>.</summary>
     public bool TryTakeDue(long nowTicks, out QueuedMessage message)
     {
-        if (First is { } first && first.DueTicks <= nowTicks)
-            return TryTakeFirst(out message, out _);
-        message = default;
-        return false;
+        if (First is not { } first || first.DueTicks > nowTicks)
+        {
+            message = default;
+            return false;
+        }
+        if (_scheduled?.Contains(first) ?? false)
+            NoteTaken(first);
+        return TryTakeFirst(out message, out _);
     }
 
     /// <summary>Takes the message that is due first of those in memory, whenever that is, and tells when.</summary>
@@ -112,10 +118,7 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
             _pausing.Remove(first);
         message = Unload(first.Sequence);
         if (isScheduled)
-        {
             _scheduledBytes -= message.Size;
-            NoteTaken(first);
-        }
         dueTicks = first.DueTicks;
         return true;
     }
@@ -179,46 +182,49 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
         return false;
     }
 
-    /// <summary>What should be read next: of the band whose cursor is due first. Null if memory holds enough of what is to come, or what is due already has been read as far as it fits beside what is ready.</summary>
-    /// <param name="nowTicks">Now.</param>
-    /// <param name="hasRoom">Whether there is room for more that is due.</param>
-    public DelayedPage? NextPage(long nowTicks, bool hasRoom)
+    /// <summary>What should be read next: of what is due the highest band, otherwise the band whose cursor is due first. Null if memory holds enough of what is to come, or what is due has been read as far as it fits beside what is ready.</summary>
+    public DelayedPage? NextPage(long nowTicks, LaneScheduler ready)
     {
-        int first = -1;
+        int next = -1;
+        bool isDue = false;
         for (int bands = _pagedBands; bands != 0; bands &= bands - 1)
         {
             int band = BitOperations.TrailingZeroCount(bands);
-            if (first < 0 || LaneOf(band).Cursor.CompareTo(LaneOf(first).Cursor) < 0)
-                first = band;
+            DueKey at = LaneOf(band).Cursor;
+            if (at.DueTicks <= nowTicks)
+                (next, isDue) = (band, true);
+            else if (next < 0 || (!isDue && at.CompareTo(LaneOf(next).Cursor) < 0))
+                next = band;
         }
-        if (first < 0)
+        if (next < 0 || !(isDue ? ready.HasRoomForDue(next) : IsMoreWanted))
             return null;
-        DueKey cursor = LaneOf(first).Cursor;
-        bool isDue = cursor.DueTicks <= nowTicks;
-        int loaded = _scheduled?.Count ?? 0;
         bool isScarce = budget is { IsUsedUp: true };
-        bool isWanted = !isScarce && loaded <= _maxLoadedMessages / PagesPerLoad && _scheduledBytes <= _maxLoadedBytes / PagesPerLoad;
-        if (isDue ? !hasRoom : !isWanted)
-            return null;
-        return new DelayedPage(first, cursor, isDue,
+        return new DelayedPage(next, LaneOf(next).Cursor, isDue,
             (int)Math.Max(1, Math.Min(_maxLoadedMessages / PagesPerLoad, isScarce ? MemoryBudget.ScarceMessages : LoadedMessages)),
-            Math.Max(1, Math.Min(_maxLoadedBytes / PagesPerLoad, isScarce ? MemoryBudget.ScarceBytes : LoadedBytes)),
+            Math.Max(1, Math.Min(_maxLoadedBytes / PagesPerLoad, budget?.Page ?? LoadedBytes)),
             _lastPlaced);
     }
+
+    // Not where reading it would use up what is left for everybody: the next send would have to give it back.
+    private bool IsMoreWanted => budget is null or { IsAmple: true } && (_scheduled?.Count ?? 0) <= _maxLoadedMessages / PagesPerLoad && _scheduledBytes <= _maxLoadedBytes / PagesPerLoad;
 
     /// <summary>A page is being read.</summary>
     public void BeginReading(DelayedPage page)
     {
         _asked = page;
         _isStale = false;
+        // Of a page that came when nobody wanted it any more.
+        _cameWhileReading = null;
+        _cameBytes = 0;
+        _readableUpTo = ScheduledLane.Whole;
     }
 
-    /// <summary>Whether what is being read is still what it was when it was asked for.</summary>
-    public bool EndReading()
+    /// <summary>Whether what was being read is still what it was when it was asked for.</summary>
+    /// <param name="upTo">Where that ends: from there on something may have come of which nothing is known.</param>
+    public bool EndReading(out DueKey upTo)
     {
         _asked = null;
-        if (_isStale)
-            _cameWhileReading = null;
+        upTo = _readableUpTo;
         return !_isStale;
     }
 
@@ -249,12 +255,15 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
             _lastTaken = key;
     }
 
-    /// <summary>Everything of a band up to before <paramref name="cursor"/> has been read; null for all of it.</summary>
+    /// <summary>Everything of a band up to before <paramref name="cursor"/> has been read; null for all of it, as far as <see cref="EndReading"/> has said.</summary>
     /// <returns>Those that came while it was read and stand before the cursor: they are still counted as paged, and the caller's to load.</returns>
     public List<QueuedMessage> MoveCursor(int band, DueKey? cursor)
     {
         ScheduledLane lane = LaneOf(band);
         lane.Cursor = cursor ?? ScheduledLane.Whole;
+        if (_readableUpTo.CompareTo(lane.Cursor) < 0)
+            lane.Cursor = _readableUpTo;
+        _readableUpTo = ScheduledLane.Whole;
         if (!lane.IsPaged)
             _pagedBands &= ~(1 << band);
         List<QueuedMessage> came = _cameWhileReading ?? [];
@@ -271,7 +280,9 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
         long bytes = isScarce ? Math.Min(_maxLoadedBytes, MemoryBudget.ScarceBytes) : _maxLoadedBytes;
         if (_scheduled is null || (_scheduled.Count <= messages && _scheduledBytes <= bytes))
             return;
-        while ((_scheduled.Count > messages / 2 || _scheduledBytes > bytes / 2) && _scheduled.Count > 1 && _scheduled.Max is var last && last.CompareTo(_lastTaken) > 0)
+        // Never so much that the next page would be wanted, to be given back again.
+        while ((_scheduled.Count > messages / 2 || _scheduledBytes > bytes / 2) && _scheduled.Count > 1 && _scheduled.Max is var last && last.CompareTo(_lastTaken) > 0
+            && (isScarce || _scheduled.Count - 1 > _maxLoadedMessages / PagesPerLoad || _scheduledBytes - _bySequence[last.Sequence].Size > _maxLoadedBytes / PagesPerLoad))
         {
             _scheduled.Remove(last);
             QueuedMessage message = Unload(last.Sequence);
@@ -283,6 +294,9 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
             _isStale |= _asked?.Band == message.Band;
         }
     }
+
+    /// <summary>Whether a part of a band is only in the store.</summary>
+    public bool IsPagedAt(int band) => (_pagedBands >> band & 1) != 0;
 
     /// <summary>What is still counted as only in the store, of a band.</summary>
     public Tally PagedAt(int band) => LaneOf(band).Paged;
@@ -368,8 +382,15 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
     {
         if (_asked?.Band != message.Band || _isStale)
             return;
-        (_cameWhileReading ??= []).Add(message);
-        _isStale = _cameWhileReading.Count > LoadedMessages;
+        if ((_cameWhileReading ??= []).Count < LoadedMessages && _cameBytes < LoadedBytes)
+        {
+            _cameWhileReading.Add(message);
+            _cameBytes += message.Size;
+        }
+        else if (new DueKey(message.History!.ScheduledTicks, message.Sequence) is var key && key.CompareTo(_readableUpTo) < 0)
+        {
+            _readableUpTo = key;
+        }
     }
 
     private ScheduledLane? LaneIfAny(int band) => _lanes?[band];
@@ -422,7 +443,7 @@ internal sealed class ScheduledLane
 /// <param name="MaxMessages">At most so many.</param>
 /// <param name="MaxBytes">Not many more bytes.</param>
 /// <param name="LastPlaced">The last number that is in the books; what has a higher one is on its way into them.</param>
-internal sealed record DelayedPage(int Band, DueKey From, bool IsDue, int MaxMessages, long MaxBytes, long LastPlaced);
+internal readonly record struct DelayedPage(int Band, DueKey From, bool IsDue, int MaxMessages, long MaxBytes, long LastPlaced);
 
 /// <summary>Scheduled messages that are only in the store, up to the number <paramref name="LastPlaced"/>.</summary>
 internal readonly record struct ScheduledRange(int Band, DueKey From, long LastPlaced, Tally Paged);

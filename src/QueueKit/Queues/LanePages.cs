@@ -67,11 +67,11 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
         if (IsReading || _deletions > 0 || Fault is not null || queue.Closure is not null || queue.IsStoreStopped)
             return;
         // What is due goes first, what is ready next, and what is to come last.
-        DelayedPage? scheduled = delayed.HasPaged ? delayed.NextPage(moment.Utc.UtcTicks, ready.HasRoomForDue) : null;
+        DelayedPage? scheduled = delayed.HasPaged ? delayed.NextPage(moment.Utc.UtcTicks, ready) : null;
         if (!(scheduled is { IsDue: true }) && ready.NextPage() is { } page)
             Begin(page);
-        else if (scheduled is not null)
-            Begin(scheduled, delayed);
+        else if (scheduled is { } next)
+            Begin(next, delayed);
         else
             return;
         aftermath.Wakes.Add(this);
@@ -187,11 +187,14 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     private void Arrive(QueueCore core, bool hasMore, StoreException? fault, in Moment moment, ref Aftermath aftermath)
     {
         IsReading = false;
-        bool isCurrent = _askedScheduled is null || core.Delayed.EndReading();
+        DueKey upTo = ScheduledLane.Whole;
+        bool isCurrent = _askedScheduled is null || core.Delayed.EndReading(out upTo);
         if (_isStale || !isCurrent || queue.Closure is not null)
             return;
         foreach (WaitingMessage waiting in _messages)
         {
+            if (_askedScheduled is not null && new DueKey(waiting.Message.History!.ScheduledTicks, waiting.Message.Sequence).CompareTo(upTo) >= 0)
+                break;
             _attempts.Remove(waiting.Message.Sequence);
             _seen.Remove(waiting.Message.Sequence);
             if (_askedScheduled is { } scheduled)
@@ -219,7 +222,7 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     {
         foreach (QueuedMessage message in core.Delayed.MoveCursor(asked.Band, _scheduledCursor))
             core.LoadScheduled(asked.Band, new WaitingMessage(message, message.History!.ScheduledTicks), moment, ref aftermath);
-        Tally left = _scheduledCursor is null ? core.Delayed.PagedAt(asked.Band) : default;
+        Tally left = !core.Delayed.IsPagedAt(asked.Band) ? core.Delayed.PagedAt(asked.Band) : default;
         core.Delayed.GiveBackEnd();
         return left;
     }

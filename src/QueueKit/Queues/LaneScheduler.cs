@@ -99,11 +99,11 @@ internal sealed class LaneScheduler
     /// <summary>Takes any loaded message.</summary>
     public bool TryTakeLoaded(out QueuedMessage message) => TryTakeVictim(out message);
 
-    /// <summary>The loaded messages that came back, or were scheduled.</summary>
-    public Tally Returned()
+    // The loaded messages that came back, or were scheduled, of a band and of those above.
+    private Tally Returned(int band)
     {
         Tally sum = default;
-        for (uint rest = _occupied; rest != 0; rest &= rest - 1)
+        for (uint rest = _occupied >> band << band; rest != 0; rest &= rest - 1)
         {
             Tally returned = LaneOf(BitOperations.TrailingZeroCount(rest)).Returned;
             sum.Add(returned.Bytes, returned.Messages);
@@ -125,8 +125,8 @@ internal sealed class LaneScheduler
 
     // ---- Pages -------------------------------------------------------------------------------------------------------------
 
-    /// <summary>Whether there is room for a page of messages that were scheduled and are due, beside those that are ready.</summary>
-    public bool HasRoomForDue => Returned() is var returned && (IsScarce
+    /// <summary>Whether there is room for a page of a band's messages that were scheduled and are due, beside those that came back before and go before them.</summary>
+    public bool HasRoomForDue(int band) => Returned(band) is var returned && (IsScarce
         ? returned is { Messages: <= MemoryBudget.ScarceMessages / 2, Bytes: <= MemoryBudget.ScarceBytes / 2 }
         : returned.Messages <= Math.Min(LoadedMessages, MaxLoadedMessages) / 2 && returned.Bytes <= Math.Min(LoadedBytes, MaxLoadedBytes) / 2);
 
@@ -136,8 +136,8 @@ internal sealed class LaneScheduler
         long page = Math.Max(1, Math.Min(LoadedMessages, MaxLoadedMessages) / PagesPerLoad);
         long pageBytes = Math.Max(1, Math.Min(LoadedBytes, MaxLoadedBytes) / PagesPerLoad);
         bool isScarce = IsScarce;
-        if (isScarce)
-            (page, pageBytes) = (Math.Min(page, MemoryBudget.ScarceMessages), Math.Min(pageBytes, MemoryBudget.ScarceBytes));
+        if (Budget is not null)
+            (page, pageBytes) = (isScarce ? Math.Min(page, MemoryBudget.ScarceMessages) : page, Math.Min(pageBytes, Budget.Page));
         for (uint rest = _pagedBands; rest != 0;)
         {
             int band = 31 - BitOperations.LeadingZeroCount(rest);

@@ -18,6 +18,12 @@ internal sealed class MemoryBudget(long? maxBytes)
 
     public bool IsUsedUp => Volatile.Read(ref _used) >= _max;
 
+    /// <summary>Whether there is room for what is not needed yet.</summary>
+    public bool IsAmple => Volatile.Read(ref _used) <= _max / 4 * 3;
+
+    /// <summary>The most bytes to read at a time.</summary>
+    public long Page => Math.Max(ScarceBytes, (_max - Volatile.Read(ref _used)) / 4);
+
     /// <summary>What has been noted, in bytes.</summary>
     public long Used => Volatile.Read(ref _used);
 

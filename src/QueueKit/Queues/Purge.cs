@@ -109,7 +109,7 @@ internal sealed class Purge(QueueConductor queue)
         for (bool hasMore = true; hasMore && keys.Count == 0;)
         {
             (StoreKey from, StoreKey end) = StoredMessage.ScheduledRange(queue.Id, (byte)range.Band, next);
-            hasMore = queue.Broker.Store!.Read(from, end, SliceMessages, SliceBytes, page);
+            hasMore = ReadScheduled(from, end, page);
             foreach (StoreRecord record in page.Records)
             {
                 next = new DueKey(record.Key.Order, record.Key.Sequence).Next();
@@ -119,7 +119,7 @@ internal sealed class Purge(QueueConductor queue)
                 found.Add(SizeOf(record));
             }
             // All that is left, by the books: what could not be read counts in them.
-            if (!hasMore)
+            if (!hasMore || found.Messages >= range.Paged.Messages)
                 found = range.Paged;
         }
         return Commit(
@@ -130,6 +130,31 @@ internal sealed class Purge(QueueConductor queue)
                 batch.LaneChanges.Add(StoredMessage.ScheduledRange(queue.Id, (byte)range.Band, range.From).From, -found.Messages, -found.Bytes);
             },
             () => _taken!.PurgedOfScheduled(index, next, found));
+    }
+
+    private bool Read(in StoreKey from, in StoreKey to, StorePage page)
+    {
+        try
+        {
+            return queue.Broker.Store!.Read(from, to, SliceMessages, SliceBytes, page);
+        }
+        catch (Exception error) when (error is not StoreException)
+        {
+            throw new StoreException(StoreFault.Unreadable, $"The backlog of queue '{queue.Name}' cannot be read, for a reason that the store does not explain ({error.GetType().Name}: {error.Message}).", innerException: error);
+        }
+    }
+
+    // What is sent meanwhile may lie between them: a range that cannot be read cannot be removed whole.
+    private bool ReadScheduled(in StoreKey from, in StoreKey to, StorePage page)
+    {
+        try
+        {
+            return Read(from, to, page);
+        }
+        catch (StoreException error) when (error.Fault == StoreFault.Unreadable)
+        {
+            throw new StoreException(StoreFault.Unreadable, $"The scheduled messages of queue '{queue.Name}' cannot be purged one by one, because the store cannot read them: {error.Message} Delete the queue, or repair the store.", innerException: error);
+        }
     }
 
     private static long SizeOf(in StoreRecord record)
@@ -160,7 +185,7 @@ internal sealed class Purge(QueueConductor queue)
         try
         {
             byte band = (byte)range.Band;
-            bool hasMore = queue.Broker.Store!.Read(StoredMessage.KeyOf(queue.Id, band, 0, range.First), StoredMessage.KeyOf(queue.Id, band, 0, range.Last).Next(), SliceMessages, SliceBytes, page);
+            bool hasMore = Read(StoredMessage.KeyOf(queue.Id, band, 0, range.First), StoredMessage.KeyOf(queue.Id, band, 0, range.Last).Next(), page);
             Tally found = default;
             foreach (StoreRecord record in page.Records)
                 found.Add(MessageRecord.Decode(record).Message.Size);

@@ -68,6 +68,8 @@ internal sealed class QueueCore
         Dispatcher.Ready.Budget = _conductor.IsDurable && options.Overflow != OverflowPolicy.DropOldest ? _conductor.Broker.Memory : null;
         _delayed.Limit(Dispatcher.Ready.MaxLoadedMessages, Dispatcher.Ready.MaxLoadedBytes);
         Dispatcher.LeaseTicks = options.LeaseDuration.Ticks;
+        // Its victims are the oldest, which may have yet to be read.
+        _hasSoughtVictims |= Gate.Policy == OverflowPolicy.DropOldest && Dispatcher.Ready.HasPaged;
         // Half of all time is longer than anybody waits, and can be added to now.
         _maxLeaseTicks = Math.Min(options.MaxLeaseDuration.Ticks, long.MaxValue / 2);
     }

@@ -5,6 +5,8 @@ namespace QueueKit.Queues;
 /// <summary>What is done to a queue as a whole, now and then: options, pause, purge, snapshot, recovery, the end. Each is one step under the conductor's lock.</summary>
 internal sealed class QueueUpkeep(QueueConductor queue)
 {
+    private Task _lastPurge = Task.CompletedTask;
+
     /// <summary>Counts the messages of a lane that the store holds; they are read when it is their turn.</summary>
     public void Recover(int band, Tally messages, long lastSequence) =>
         queue.Step((band, messages, lastSequence), static (core, x, in _, ref _) => core.Recover(x.band, x.messages, x.lastSequence));
@@ -93,10 +95,22 @@ internal sealed class QueueUpkeep(QueueConductor queue)
     public async ValueTask<long> PurgeAsync(CancellationToken ct)
     {
         ct.ThrowIfCancellationRequested();
-        var purge = new Purge(queue);
-        queue.Step(purge, static (core, purge, in moment, ref aftermath) => purge.Begin(core));
-        await purge.RunAsync().CountedOn(queue.Broker.Scheduler);
-        return purge.Count;
+        // One after the other: a second one would find, among what the first is removing, what was scheduled since.
+        var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        Task before = Interlocked.Exchange(ref _lastPurge, ended.Task);
+        try
+        {
+            if (!before.IsCompleted)
+                await before.CountedOn(queue.Broker.Scheduler);
+            var purge = new Purge(queue);
+            queue.Step(purge, static (core, purge, in moment, ref aftermath) => purge.Begin(core));
+            await purge.RunAsync().CountedOn(queue.Broker.Scheduler);
+            return purge.Count;
+        }
+        finally
+        {
+            ended.SetResult();
+        }
     }
 
     /// <summary>Closes the queue to everybody: every wait ends, and every later call gets <paramref name="reason"/>. Leases stay until <see cref="LoseLeases"/>.</summary>

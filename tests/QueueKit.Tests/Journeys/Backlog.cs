@@ -51,6 +51,28 @@ public class Backlog(Durability durability) : Journey(durability)
         Assert.That(await Drain(queue), Is.EqualTo(["1", "much too large", "2"]));
     }
 
+    [TestCase(OverflowPolicy.Backpressure)]
+    [TestCase(OverflowPolicy.Reject)]
+    [TestCase(OverflowPolicy.DropNewest)]
+    public async Task LargeBodiesWaitInTheStoreUnderEveryPolicyThatCanSpareThem(OverflowPolicy overflow)
+    {
+        const int size = 4 * 1024 * 1024, count = 10;
+        MessageQueue queue = await Declare(new QueueOptions { Overflow = overflow });
+        for (int i = 0; i < count; i++)
+            await Soon(queue.SendAsync(new Message(new byte[size]) { CorrelationId = $"{i}" }));
+
+        QueueSnapshot snapshot = queue.GetSnapshot();
+        Assert.That(snapshot.Ready.Messages, Is.EqualTo(count));
+        Assert.That(snapshot.Ready.Bytes - snapshot.Paged.Bytes, Is.LessThanOrEqualTo(16 * 1024 * 1024));
+        for (int i = 0; i < count; i++)
+        {
+            Delivery delivery = await Receive(queue);
+            Assert.That(delivery.Message.CorrelationId, Is.EqualTo($"{i}"));
+            Assert.That(delivery.Message.Body.Length, Is.EqualTo(size));
+            await Soon(delivery.AckAsync());
+        }
+    }
+
     [Test]
     public async Task WhatComesBackKeepsItsPlaceBeforeWhatHasYetToBeRead()
     {
@@ -408,32 +430,5 @@ public class Backlog(Durability durability) : Journey(durability)
         var batch = new StoreBatch();
         change(batch, page.Records[index]);
         store.Commit(batch, FlushLevel.Flushed);
-    }
-
-    private sealed class CountingReads(IMessageStoreProvider inner) : IMessageStoreProvider
-    {
-        public int Messages;
-
-        public string Description => inner.Description;
-
-        public async ValueTask<IMessageStore> OpenAsync(CancellationToken ct = default) => new Session(this, await inner.OpenAsync(ct));
-
-        private sealed class Session(CountingReads owner, IMessageStore inner) : IMessageStore
-        {
-            public int MaxRecordBytes => inner.MaxRecordBytes;
-
-            public bool CommitBlocks => inner.CommitBlocks;
-
-            public void Commit(StoreBatch batch, FlushLevel level) => inner.Commit(batch, level);
-
-            public bool Read(StoreKey from, StoreKey to, int maxCount, long maxBytes, StorePage page)
-            {
-                bool more = inner.Read(from, to, maxCount, maxBytes, page);
-                Interlocked.Add(ref owner.Messages, page.Records.Count(static record => record.Key.Kind == StoreKind.Message));
-                return more;
-            }
-
-            public ValueTask DisposeAsync() => inner.DisposeAsync();
-        }
     }
 }

@@ -22,9 +22,9 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
         DateTimeOffset start = Clock.GetUtcNow();
         foreach (TimeSpan delay in delays.Order())
         {
-            await Advance(queue, start + delay - Clock.GetUtcNow() - Tick);
+            await Pass(queue, start + delay - Clock.GetUtcNow() - Tick);
             Assert.That(await IsQuiet(queue), $"a tick before {delay}");
-            await Advance(queue, Tick);
+            await Pass(queue, Tick);
             Delivery delivery = await Receive(queue);
             Assert.That(Text(delivery), Is.EqualTo($"{delay}"));
             await Soon(delivery.AckAsync());
@@ -50,7 +50,7 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
         {
             for (int i = 0; i < Many; i++)
             {
-                await Advance(queue, start + delays.Order().ElementAt(i) - Clock.GetUtcNow());
+                await Pass(queue, start + delays.Order().ElementAt(i) - Clock.GetUtcNow());
                 await Until(() => handled.Count == i + 1);
             }
         }
@@ -91,7 +91,8 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
         MessageQueue queue = await Declare(s_small);
         await SendScheduled(queue, Many, seed: 5);
         queue = await CrashAndReopen();
-        Delivery first = await Advance(queue, TimeSpan.FromDays(30)).ContinueWith(_ => Receive(queue), TaskScheduler.Default).Unwrap();
+        await Pass(queue, TimeSpan.FromDays(30));
+        Delivery first = await Receive(queue);
 
         await Idle(queue);
 
@@ -112,17 +113,17 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
 
         for (int i = 1; i <= 50; i++)
             await Soon(queue.SendAsync(new Message(Text($"new {i}").Body) { Delay = TimeSpan.FromHours(i) }));
-        await Advance(queue, TimeSpan.FromHours(1));
+        await Pass(queue, TimeSpan.FromHours(1));
         Delivery first = await receive;
         await Soon(first.AckAsync());
-        await Advance(queue, TimeSpan.FromDays(30));
+        await Pass(queue, TimeSpan.FromDays(30));
 
         Assert.That((await Drain(queue)).Append(Text(first)).Where(body => body.StartsWith("new", StringComparison.Ordinal)).Count(), Is.EqualTo(50));
         Assert.That(queue.GetSnapshot().Messages, Is.Zero);
     }
 
     [Test]
-    public async Task WhateverHappensInBetweenEachComesAtItsTimeAndNoneTwice([Values(1, 2, 3, 4)] int seed)
+    public async Task WhateverHappensInBetweenEachComesAtItsTimeAndNoneTwice([Range(1, 8)] int seed)
     {
         TestContext.Out.WriteLine($"seed {seed}");
         var random = new Random(seed);
@@ -138,7 +139,7 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
                     await Soon(queue.SendAsync(new Message(Text($"{step}").Body) { Delay = delay, Priority = (byte)random.Next(3) }));
                     break;
                 case < 11:
-                    await Advance(queue, TimeSpan.FromSeconds(random.Next(60)));
+                    await Pass(queue, TimeSpan.FromSeconds(random.Next(60)));
                     foreach (Delivery delivery in await ReceiveWhatIsThere(queue))
                     {
                         TimeSpan pause = TimeSpan.FromSeconds(random.Next(1, 100));
@@ -183,7 +184,30 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
         await Soon(send);
         Assert.That(queue.GetSnapshot().Messages, Is.EqualTo(1));
         queue = await CrashAndReopen();
-        await Advance(queue, TimeSpan.FromDays(30));
+        await Pass(queue, TimeSpan.FromDays(30));
+        Assert.That(await Drain(queue), Is.EqualTo(["after"]));
+    }
+
+    [Test]
+    public async Task TwoPurgesAtOnceTakeEachMessageOnce()
+    {
+        MessageQueue queue = await Declare(s_small);
+        await Soon(queue.SendBatchAsync(Enumerable.Range(1, 3_000).Select(i => new Message(Text($"{i}").Body) { Delay = i * Minute }).ToArray()));
+        Task<long> first, second;
+        using (CommitStall stall = Store.StallCommits())
+        {
+            first = queue.PurgeAsync().AsTask();
+            await Soon(stall.Entered);
+            Task<SendReceipt> send = queue.SendAsync(new Message(Text("between").Body) { Delay = 50 * Minute }).AsTask();
+            second = queue.PurgeAsync().AsTask();
+            stall.Dispose();
+            await Soon(send);
+        }
+
+        Assert.That(await Soon(first) + await Soon(second), Is.EqualTo(3_001));
+        queue = await CrashAndReopen();
+        Assert.That(queue.GetSnapshot().Messages, Is.Zero);
+        await Send(queue, "after");
         Assert.That(await Drain(queue), Is.EqualTo(["after"]));
     }
 
@@ -199,7 +223,7 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
         Assert.That(queue.GetSnapshot().Delayed.Messages, Is.EqualTo(Many));
         while (refused-- > 1)
             Assert.That(async () => await Soon(queue.PurgeAsync()), Throws.InstanceOf<StoreException>());
-        await Advance(queue, TimeSpan.FromDays(30));
+        await Pass(queue, TimeSpan.FromDays(30));
         Assert.That(await Drain(queue), Is.EquivalentTo(delays.Select(delay => $"{delay}")));
     }
 
@@ -211,7 +235,7 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
 
         await Soon(Broker.DeleteQueueAsync("orders"));
         queue = await Declare(s_small);
-        await Advance(queue, TimeSpan.FromDays(30));
+        await Pass(queue, TimeSpan.FromDays(30));
 
         Assert.That(await IsQuiet(queue));
     }
@@ -238,7 +262,7 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
 
         Broker = await Open();
         queue = Broker.GetQueue("orders");
-        await Advance(queue, 2 * Minute);
+        await Pass(queue, 2 * Minute);
         Assert.That((Text(await Receive(queue)), Text(await Receive(queue))), Is.EqualTo(("1", "2")));
         Assert.That(async () => await Receive(queue),
             Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.Fault)).EqualTo(StoreFault.Unreadable).And.Message.Contains("message 3 of queue 1").And.Message.Contains("backup"));
@@ -265,7 +289,7 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
 
         Broker = await Open();
         queue = Broker.GetQueue("orders");
-        await Advance(queue, Minute);
+        await Pass(queue, Minute);
 
         Assert.That(Text(await Receive(queue)), Is.EqualTo("1"));
         Assert.That(async () => await Receive(queue), Throws.InstanceOf<StoreException>().With.Message.Contains("1 messages of queue 'orders'"));
@@ -291,7 +315,7 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
         Assert.That(opened.Sum(Loaded), Is.LessThan(1024 * 1024 * 5 / 4));
         Assert.That(opened.Sum(queue => queue.GetSnapshot().Bytes), Is.GreaterThan(queues * each * size));
         foreach (MessageQueue queue in opened)
-            await Advance(queue, Minute);
+            await Pass(queue, Minute);
         foreach (MessageQueue queue in opened)
         {
             var numbers = new List<int>();
@@ -304,6 +328,26 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
             Assert.That(numbers.Order(), Is.EqualTo(Enumerable.Range(0, each)));
             Assert.That(numbers.Where(number => number % 4 != 0), Is.Ordered);
         }
+    }
+
+    [Test]
+    public async Task SendsAtTheEdgeOfTheBudgetDoNotReadTheSameAgainAndAgain()
+    {
+        var reads = new CountingReads(Store);
+        await OpenAnew(options =>
+        {
+            options.MaxLoadedBytes = 1024 * 1024;
+            options.Store = reads;
+        });
+        MessageQueue queue = await Declare(new QueueOptions { MaxMessages = null });
+        Task<Delivery> waiting = queue.ReceiveAsync().AsTask();
+        for (int i = 0; i < 3_000; i++)
+            await Soon(queue.SendAsync(new Message(new byte[1_500]) { Delay = TimeSpan.FromSeconds(i + 1) }));
+
+        await Idle(queue);
+        Assert.That(reads.Messages, Is.LessThan(3_000));
+        await Pass(queue, TimeSpan.FromSeconds(1));
+        await Soon((await Soon(waiting)).AckAsync());
     }
 
     [Test]
@@ -322,6 +366,13 @@ public class ScheduledBacklog(Durability durability) : Journey(durability)
         Assert.That(await Drain(other), Is.EqualTo(Numbers(1, 20)));
         await Send(other, Numbers(1, 20));
         Assert.That(other.GetSnapshot().Paged.Messages, Is.Zero);
+    }
+
+    // A page that is asked for on the way is read while the clock goes on; what of it is due by then is told with the next move of the clock.
+    private async Task Pass(MessageQueue queue, TimeSpan by)
+    {
+        await Advance(queue, by);
+        await Advance(queue, TimeSpan.Zero);
     }
 
     private static long Loaded(MessageQueue queue)

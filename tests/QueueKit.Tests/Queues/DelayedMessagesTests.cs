@@ -129,8 +129,81 @@ public class DelayedMessagesTests
             queue.Store(due: 1000 + i);
         queue.Recover();
 
-        Assert.That(queue.Delayed.NextPage(1000, hasRoom: false), Is.Null);
-        Assert.That(queue.Delayed.NextPage(1000, hasRoom: true), Is.Not.Null);
+        var ready = new LaneScheduler { MaxLoadedMessages = 2 };
+        Assert.That(queue.Delayed.NextPage(1000, ready), Is.Not.Null);
+        ready.Insert(Some.Message(1));
+        ready.Insert(Some.Message(2));
+        Assert.That(queue.Delayed.NextPage(1000, ready), Is.Null);
+    }
+
+    [Test]
+    public void OfWhatIsDueTheHighestBandIsReadFirst()
+    {
+        var queue = new StoredDelays(loaded: 16);
+        for (int i = 0; i < 100; i++)
+            queue.Store(due: 1000 + i);
+        queue.Store(due: 2000, band: 9);
+        queue.Recover();
+
+        Assert.That(queue.TakeAllUntil(3000)[0].Due, Is.EqualTo(2000));
+    }
+
+    [Test]
+    public void ALargeOneBehindASmallOneIsNotReadAndGivenBackInTurn()
+    {
+        var queue = new StoredDelays(loaded: 16, bytes: 1000);
+        queue.Send(due: 1000, size: 10);
+        queue.Send(due: 2000, size: 1200);
+
+        for (int i = 0; i < 10 && queue.BeginReading(0); i++)
+            queue.EndReading(0);
+
+        Assert.That(queue.BeginReading(0), Is.False);
+        Assert.That(queue.TakeAllUntil(3000).Count, Is.EqualTo(2));
+    }
+
+    [Test]
+    public void WhatAPurgeTakesDoesNotKeepMemoryFromBeingBounded()
+    {
+        var queue = new StoredDelays(loaded: 16);
+        queue.Send(due: 1_000_000);
+        Assert.That(queue.Delayed.TryTakeFirst(out _, out _), Is.True);
+
+        for (int i = 0; i < 100; i++)
+            queue.Send(due: 1000 + i);
+
+        Assert.That(queue.Delayed.Loaded, Is.LessThanOrEqualTo(16));
+    }
+
+    [Test]
+    public void WhatCameWhileAPageWasReadThatNobodyWantedIsNotAddedTwice()
+    {
+        var queue = new StoredDelays(loaded: 16);
+        for (int i = 0; i < 20; i++)
+            queue.Store(due: 1000 + i);
+        queue.Recover();
+        Assert.That(queue.BeginReading(0), Is.True);
+        queue.Send(due: 500);
+        queue.Abandon();
+
+        Assert.That(queue.TakeAllUntil(3000).Count, Is.EqualTo(21));
+    }
+
+    [Test]
+    public void MoreMayComeWhileAPageIsReadThanIsRemembered()
+    {
+        var queue = new StoredDelays(loaded: 16);
+        for (int i = 0; i < 20; i++)
+            queue.Store(due: 1000 + i);
+        queue.Recover();
+        Assert.That(queue.BeginReading(0), Is.True);
+        for (int i = 0; i < DelayedMessages.LoadedMessages + 100; i++)
+            queue.Send(due: 5000 - i);
+        queue.EndReading(0);
+
+        List<(long Due, long Sequence, long At)> taken = queue.TakeAllUntil(9000);
+        Assert.That(taken.Count, Is.EqualTo(DelayedMessages.LoadedMessages + 120));
+        Assert.That(taken.Select(one => one.Sequence), Is.Unique);
     }
 
     [Test]
@@ -203,9 +276,10 @@ public class DelayedMessagesTests
         private List<(byte Band, DueKey Key)>? _page;
         private DelayedPage? _asked;
         private bool _hasMore;
+        private readonly LaneScheduler _ready = new();
         private long _sequence;
 
-        public StoredDelays(int loaded) => Delayed.Limit(loaded * 4, long.MaxValue);
+        public StoredDelays(int loaded, long bytes = long.MaxValue) => Delayed.Limit(loaded * 4, bytes == long.MaxValue ? bytes : bytes * 4);
 
         public DelayedMessages Delayed { get; } = new(new MemoryBudget(null));
 
@@ -216,23 +290,23 @@ public class DelayedMessagesTests
         public int Waiting => (int)_sequence - _written.Count - Taken.Count;
 
         // Committed, and not yet in the books.
-        public void Write(long due, byte band = 0)
+        public void Write(long due, byte band = 0, int size = 1)
         {
-            QueuedMessage message = Store(due, band);
+            QueuedMessage message = Store(due, band, size);
             _written.Enqueue(message);
         }
 
-        public QueuedMessage Store(long due, byte band = 0)
+        public QueuedMessage Store(long due, byte band = 0, int size = 1)
         {
             due = Math.Max(1, due);
-            var message = new QueuedMessage(new Message(new byte[1]) { Priority = band }, ++_sequence, 0, new MessageHistory { ScheduledTicks = due });
+            var message = new QueuedMessage(new Message(new byte[size]) { Priority = band }, ++_sequence, 0, new MessageHistory { ScheduledTicks = due });
             _store.Add((band, new DueKey(due, _sequence)), message);
             return message;
         }
 
-        public void Send(long due, byte band = 0, long now = 0)
+        public void Send(long due, byte band = 0, long now = 0, int size = 1)
         {
-            Write(due, band);
+            Write(due, band, size);
             PlaceWritten(now);
         }
 
@@ -253,7 +327,7 @@ public class DelayedMessagesTests
 
         public bool BeginReading(long now)
         {
-            if (_asked is not null || Delayed.NextPage(now, hasRoom: true) is not { } page)
+            if (_asked is not null || Delayed.NextPage(now, _ready) is not { } page)
                 return false;
             _asked = page;
             Delayed.BeginReading(page);
@@ -267,13 +341,20 @@ public class DelayedMessagesTests
             if (_asked is not { } asked)
                 return;
             _asked = null;
-            if (!Delayed.EndReading())
+            if (!Delayed.EndReading(out DueKey upTo))
                 return;
-            foreach ((byte band, DueKey key) in _page!.Where(read => read.Key.Sequence <= asked.LastPlaced))
+            foreach ((byte band, DueKey key) in _page!.Where(read => read.Key.Sequence <= asked.LastPlaced && read.Key.CompareTo(upTo) < 0))
                 Load(_store[(band, key)], now);
             foreach (QueuedMessage came in Delayed.MoveCursor(asked.Band, _hasMore ? _page![^1].Key.Next() : null))
                 Load(came, now);
             Delayed.GiveBackEnd();
+        }
+
+        // The queue was closed when the page came, and is open again.
+        public void Abandon()
+        {
+            _asked = null;
+            Delayed.EndReading(out _);
         }
 
         public void Take(long now)
