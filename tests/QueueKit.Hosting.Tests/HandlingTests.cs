@@ -29,7 +29,7 @@ public class HandlingTests : HostJourney
         IHost host = await Start(queueKit => queueKit.AddQueue("orders").MapQueue<Order>("orders", (_, context, _) =>
         {
             scopes.Enqueue(context.Services.GetRequiredService<Scoped>());
-            return default(ValueTask);
+            return default;
         }), services => services.AddScoped<Scoped>());
 
         await Send(host, s_latte, s_latte);
