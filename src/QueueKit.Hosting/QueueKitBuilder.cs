@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 using System.Text.Json.Serialization;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.Extensions.Configuration;
@@ -142,6 +143,8 @@ public sealed class QueueKitBuilder
 
     /// <summary>Has a delegate handle the messages of a queue that hold a <typeparamref name="TMessage"/>: when it returns the message is acked.</summary>
     /// <inheritdoc cref="AddHandler{TMessage, THandler}" path="/param"/>
+    // A lambda that returns default, or only throws, could be either: it is one that acks when it returns.
+    [OverloadResolutionPriority(1)]
     public QueueKitBuilder MapQueue<TMessage>(string queue, Func<TMessage, MessageContext, CancellationToken, ValueTask> handler, Action<HandlerOptions>? configure = null)
     {
         ArgumentNullException.ThrowIfNull(handler);

@@ -57,22 +57,29 @@ public sealed class JsonMessageSerializer : IMessageSerializer
     public void Serialize<T>(T value, IBufferWriter<byte> body)
     {
         ArgumentNullException.ThrowIfNull(body);
-        var writer = JsonWriterCache.Take(body, _options);
-        try
-        {
-            JsonSerializer.Serialize(writer, value, TypeInfo<T>());
-            writer.Flush();
-        }
-        finally
-        {
-            JsonWriterCache.Return(writer, _options);
-        }
+        Serialize(value, body, TypeInfo<T>());
     }
 
     /// <inheritdoc/>
     public T? Deserialize<T>(ReadOnlySpan<byte> body) => JsonSerializer.Deserialize(body, TypeInfo<T>());
 
-    private JsonTypeInfo<T> TypeInfo<T>() => (JsonTypeInfo<T>)_options.GetTypeInfo(typeof(T));
+    internal static void Serialize<T>(T value, IBufferWriter<byte> body, JsonTypeInfo<T> typeInfo)
+    {
+        JsonSerializerOptions options = typeInfo.Options;
+        Utf8JsonWriter writer = JsonWriterCache.Take(body, options);
+        try
+        {
+            JsonSerializer.Serialize(writer, value, typeInfo);
+            writer.Flush();
+        }
+        finally
+        {
+            JsonWriterCache.Return(writer, options);
+        }
+    }
+
+    /// <summary>For whoever handles one type only and need not look it up each time.</summary>
+    internal JsonTypeInfo<T> TypeInfo<T>() => (JsonTypeInfo<T>)_options.GetTypeInfo(typeof(T));
 
     // A writer costs more than most bodies: each thread keeps one for the options it used last.
     private static class JsonWriterCache

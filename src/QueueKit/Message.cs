@@ -145,6 +145,9 @@ public sealed class Message
 
     internal bool IsScheduled => _properties is { IsScheduled: true };
 
+    /// <summary>Whether a queue may put it behind all others that it has: nothing is said about its time or its priority.</summary>
+    internal bool IsPlain => _properties is not { IsPlain: false };
+
     private Properties Rare => _properties ??= new Properties();
 
     // A null leaves the message without the side object.
@@ -173,6 +176,8 @@ public sealed class Message
         public int Size;
 
         public bool IsScheduled => Delay > TimeSpan.Zero || DueTime is not null;
+
+        public bool IsPlain => Priority == 0 && !IsScheduled;
 
         public Properties Copy() => (Properties)MemberwiseClone();
 

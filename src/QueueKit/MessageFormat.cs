@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using QueueKit.Typed;
 
@@ -11,6 +12,8 @@ public sealed class MessageFormat<T>
     public const string UnreadableReason = "unreadable";
 
     private readonly IMessageSerializer _serializer;
+    // Of the serializer for JSON: finding it, and a generic method of an interface, take a tenth of the time of a small body.
+    private readonly JsonTypeInfo<T>? _json;
     // What all messages without options have in common; they share it.
     private readonly Message _template;
 
@@ -28,6 +31,7 @@ public sealed class MessageFormat<T>
         ArgumentNullException.ThrowIfNull(serializer);
         serializer.EnsureSupports<T>();
         _serializer = serializer;
+        _json = (serializer as JsonMessageSerializer)?.TypeInfo<T>();
         Type = type ?? DefaultType;
         _template = new Message(ReadOnlyMemory<byte>.Empty) { ContentType = serializer.ContentType, Type = Type };
     }
@@ -47,7 +51,7 @@ public sealed class MessageFormat<T>
     public Message Write(T value, SendOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(value);
-        byte[] body = BodyBuffer.Serialize(_serializer, value);
+        byte[] body = BodyBuffer.Serialize(_serializer, _json, value);
         if (options is null)
             return new Message(body, _template);
         return new Message(body)
@@ -82,7 +86,7 @@ public sealed class MessageFormat<T>
         }
         try
         {
-            value = _serializer.Deserialize<T>(message.Body.Span);
+            value = _json is null ? _serializer.Deserialize<T>(message.Body.Span) : JsonSerializer.Deserialize(message.Body.Span, _json);
         }
 #pragma warning disable CA1031 // Whatever a serializer throws at a body is the body's trouble: it goes with the message, and the next one is read.
         catch (Exception error)

@@ -16,7 +16,11 @@ public class BadInputTests : HostJourney
 
     [Test]
     public Task AMissingQueue() =>
-        Refuses(queueKit => queueKit.AddHandler<Order, Cook>("ordres"), "takes from queue 'ordres', which the broker does not have. Add it with AddQueue(\"ordres\")");
+        Refuses(queueKit => queueKit.AddHandler<Order, Cook>("ordres"), "takes from queue 'ordres', which the broker does not have. Add it with AddQueue(\"ordres\").");
+
+    [Test]
+    public Task AQueueThatIsSpeltInTwoWays() =>
+        Refuses(queueKit => queueKit.AddQueue("parcels").AddQueue("orders").AddHandler<Order, Cook>("ordres"), "Add it with AddQueue(\"ordres\"), or take one of those it has: orders, parcels.");
 
     [Test]
     public Task AHandlerWithoutRegistration() =>
@@ -83,6 +87,9 @@ public class BadInputTests : HostJourney
     [TestCase("QK:Queues:orders:MaxMessages", "-1", "Queue 'orders': MaxMessages is -1; it must be at least 1")]
     [TestCase("QK:Queues:orders:Overflow", "Explode", "QK:Queues:orders:Overflow is 'Explode'; it must be one of Backpressure, Reject, DropNewest, DropOldest, Buffer")]
     [TestCase("QK:Queues:orders:LeaseDuration", "soon", "QK:Queues:orders:LeaseDuration is 'soon'; it must be a time such as 00:00:30, 1 ms to 49 days")]
+    [TestCase("QK:Queues:orders:LeaseDuration", "30", "QK:Queues:orders:LeaseDuration is '30'; it must be a time such as 00:00:30")]
+    [TestCase("QK:Queues:orders:BackpressureTimeout", "5", "QK:Queues:orders:BackpressureTimeout is '5'; it must be a time such as 00:00:30")]
+    [TestCase("QK:Queues:orders:RetryDelay", "5", "QK:Queues:orders:RetryDelay is '5'; it must be None, a time such as 00:00:30")]
     [TestCase("QK:Queues:orders:MaxMesages", "5", "QK:Queues:orders:MaxMesages: there is no such option")]
     [TestCase("QK:Queues:orders:RetryDelay", "often", "QK:Queues:orders:RetryDelay is 'often'")]
     [TestCase("QK:Queues:orders:RetryDelay:Jitter", "7", "QK:Queues:orders:RetryDelay: The jitter is a share between 0 and 1")]

@@ -29,7 +29,7 @@ public class HandlingTests : HostJourney
         IHost host = await Start(queueKit => queueKit.AddQueue("orders").MapQueue<Order>("orders", (_, context, _) =>
         {
             scopes.Enqueue(context.Services.GetRequiredService<Scoped>());
-            return default(ValueTask);
+            return default;
         }), services => services.AddScoped<Scoped>());
 
         await Send(host, s_latte, s_latte);
@@ -37,6 +37,69 @@ public class HandlingTests : HostJourney
 
         Assert.That(scopes.Distinct().Count(), Is.EqualTo(2));
         Assert.That(scopes.Select(scope => scope.IsDisposed), Is.All.True);
+    }
+
+    [Test]
+    public async Task WhatAHandlerLeavesOnItsThreadIsGoneForTheNextMessage([Values] bool throws)
+    {
+        var left = new AsyncLocal<string?>();
+        var found = new ConcurrentQueue<(string?, SynchronizationContext?)>();
+        IHost host = await Start(queueKit => queueKit
+            .AddQueue("orders", options => options.MaxAttempts = 1)
+            // No async method, which would clean up by itself; and all of them are there before it is called first, so that it is called for one after the other.
+            .MapQueue<Order>("orders", (order, _, _) =>
+            {
+                found.Enqueue((left.Value, SynchronizationContext.Current));
+                left.Value = order.Product;
+                SynchronizationContext.SetSynchronizationContext(new SynchronizationContext());
+                return throws ? throw new FormatException("odd") : new ValueTask<Settlement>(Settlement.Ack);
+            }));
+
+        Queue(host).Pause(QueueFlow.Receiving);
+        await Send(host, s_latte, s_latte, s_latte);
+        Queue(host).Resume(QueueFlow.Receiving);
+        await Until(() => found.Count == 3);
+
+        Assert.That(found, Is.All.EqualTo(((string?)null, (SynchronizationContext?)null)));
+    }
+
+    [Test]
+    public async Task AScopeThatClosesInItsOwnTimeIsClosedBeforeTheAck([Values] bool throws)
+    {
+        var closing = Signal();
+        IHost host = await Start(queueKit => queueKit
+            .AddQueue("orders", options => options.MaxAttempts = 1)
+            .MapQueue<Order>("orders", (_, context, _) =>
+            {
+                context.Services.GetRequiredService<SlowToClose>();
+                return throws ? throw new FormatException("odd") : new ValueTask<Settlement>(Settlement.Ack);
+            }), services => services.AddSingleton(closing).AddScoped<SlowToClose>());
+
+        await Send(host, s_latte);
+        await Until(() => Consumer(host).BusyPlaces == 1);
+        Assert.That(Queue(host).GetSnapshot().InFlight.Messages, Is.EqualTo(1));
+        closing.SetResult();
+
+        await Until(() => Queue(host).GetSnapshot().Counts is { Acked: 1 } or { DeadLettered: 1 });
+        Assert.That(Queue(host).GetSnapshot().Counts.Acked, Is.EqualTo(throws ? 0 : 1));
+        await Until(() => Consumer(host).BusyPlaces == 0, "The place is free again");
+    }
+
+    [Test]
+    public async Task AScopeThatCannotBeClosedIsAFailedAttempt()
+    {
+        IHost host = await Start(queueKit => queueKit
+            .AddQueue("orders", options => options.MaxAttempts = 1)
+            .MapQueue<Order>("orders", (_, context, _) =>
+            {
+                context.Services.GetRequiredService<CannotBeClosed>();
+                return new ValueTask<Settlement>(Settlement.Ack);
+            }), services => services.AddScoped<CannotBeClosed>());
+
+        await Send(host, s_latte);
+
+        Assert.That((await DeadLetter(host)).DeadLetter!.LastError, Does.Contain("stuck"));
+        Assert.That(Consumer(host).State, Is.EqualTo(ConsumerState.Running));
     }
 
     [Test]
@@ -289,6 +352,16 @@ public class HandlingTests : HostJourney
             IsDisposed = true;
             return default;
         }
+    }
+
+    private sealed class SlowToClose(TaskCompletionSource closing) : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => new(closing.Task);
+    }
+
+    private sealed class CannotBeClosed : IAsyncDisposable
+    {
+        public ValueTask DisposeAsync() => throw new InvalidOperationException("stuck");
     }
 
     private sealed class Unreadable : Exception

@@ -9,6 +9,9 @@ internal abstract class Invoker
     /// <summary>Null for none. Set before the first call.</summary>
     public ResiliencePipeline? Pipeline { get; set; }
 
+    /// <summary>Whether the activity that it begins is still the caller's when it returns, for the settle. Otherwise it leaves nothing behind.</summary>
+    public virtual bool LeavesActivity => false;
+
     /// <summary>Handles one message. What cannot be read is a reject; whatever the handler throws comes through.</summary>
     public abstract ValueTask<Settlement> InvokeAsync(MessageContext context, CancellationToken ct);
 
@@ -22,21 +25,61 @@ internal abstract class SingleInvoker<T>(MessageFormat<T> format, IServiceScopeF
 {
     public sealed override ValueTask<Settlement> InvokeAsync(MessageContext context, CancellationToken ct)
     {
-        if (!format.TryRead(context.Message, out T? value, out Settlement rejection))
-            return new ValueTask<Settlement>(rejection);
-        return Pipeline is { } pipeline ? ThroughPipelineAsync(pipeline, value, context, ct) : InScopeAsync(value, context, ct);
+        Surroundings surroundings = Surroundings.Capture();
+        try
+        {
+            if (!format.TryRead(context.Message, out T? value, out Settlement rejection))
+                return new ValueTask<Settlement>(rejection);
+            return Pipeline is { } pipeline ? ThroughPipelineAsync(pipeline, value, context, ct) : InScopeAsync(value, context, ct);
+        }
+        finally
+        {
+            surroundings.Restore();
+        }
     }
 
     protected abstract ValueTask<Settlement> CallAsync(T value, MessageContext context, CancellationToken ct);
 
-    private async ValueTask<Settlement> InScopeAsync(T value, MessageContext context, CancellationToken ct)
+    // No state machine where nothing has to be waited for: most handlers of small messages are done when they return.
+    private ValueTask<Settlement> InScopeAsync(T value, MessageContext context, CancellationToken ct)
     {
         AsyncServiceScope scope = scopes.CreateAsyncScope();
-        await using (scope.ConfigureAwait(false))
+        context.Services = scope.ServiceProvider;
+        ValueTask<Settlement> call = Call(value, context, ct);
+        if (!call.IsCompletedSuccessfully)
+            return CloseAfterAsync(call, scope);
+        Settlement settlement = call.Result;
+        ValueTask closing = scope.DisposeAsync();
+        if (!closing.IsCompletedSuccessfully)
+            return AfterClosingAsync(closing, settlement);
+        closing.GetAwaiter().GetResult();
+        return new ValueTask<Settlement>(settlement);
+    }
+
+    private ValueTask<Settlement> Call(T value, MessageContext context, CancellationToken ct)
+    {
+        try
         {
-            context.Services = scope.ServiceProvider;
-            return await CallAsync(value, context, ct).ConfigureAwait(false);
+            return CallAsync(value, context, ct);
         }
+#pragma warning disable CA1031 // It comes through once the scope is closed.
+        catch (Exception error)
+#pragma warning restore CA1031
+        {
+            return ValueTask.FromException<Settlement>(error);
+        }
+    }
+
+    private static async ValueTask<Settlement> CloseAfterAsync(ValueTask<Settlement> call, AsyncServiceScope scope)
+    {
+        await using (scope.ConfigureAwait(false))
+            return await call.ConfigureAwait(false);
+    }
+
+    private static async ValueTask<Settlement> AfterClosingAsync(ValueTask closing, Settlement settlement)
+    {
+        await closing.ConfigureAwait(false);
+        return settlement;
     }
 
     private async ValueTask<Settlement> ThroughPipelineAsync(ResiliencePipeline pipeline, T value, MessageContext context, CancellationToken ct)
@@ -46,10 +89,10 @@ internal abstract class SingleInvoker<T>(MessageFormat<T> format, IServiceScopeF
         try
         {
             return await pipeline.ExecuteAsync(
-                static (execution, attempt) =>
+                static async (execution, attempt) =>
                 {
                     attempt.Context.Reset();
-                    return attempt.Invoker.InScopeAsync(attempt.Value, attempt.Context, execution.CancellationToken);
+                    return await attempt.Invoker.InScopeAsync(attempt.Value, attempt.Context, execution.CancellationToken).ConfigureAwait(false);
                 },
                 resilience, (Invoker: this, Value: value, Context: context)).ConfigureAwait(false);
         }

@@ -131,31 +131,11 @@ internal abstract class Place(HostedConsumer consumer)
     /// <summary>Handles a message that is held, with as many more from the receiver as the place takes at a time, and settles them.</summary>
     protected abstract ValueTask HandleAsync(Delivery first, MessageReceiver receiver, bool isProbe, CancellationToken ct);
 
-    // Waits for a message, takes it, and sees to it that it is settled. Returns also if there was none after all.
-    private async ValueTask NextAsync(MessageReceiver receiver, bool isProbe)
-    {
-        Delivery? delivery = await TakeAsync(receiver, isProbe).ConfigureAwait(false);
-        if (delivery is null || !Hold(delivery, out CancellationToken ct))
-        {
-            if (isProbe)
-                consumer.Gate.Undecided();
-            return;
-        }
-        try
-        {
-            await HandleAsync(delivery, receiver, isProbe, ct).ConfigureAwait(false);
-        }
-        finally
-        {
-            LetGo();
-        }
-    }
+    // Takes a message if there is one, and sees to it that it is settled; otherwise waits until it is worth another look. No state machine where nothing has to be waited for.
+    private ValueTask NextAsync(MessageReceiver receiver, bool isProbe) =>
+        receiver.TryReceive(out Delivery? delivery) ? HoldAndHandleAsync(delivery, receiver, isProbe) : WaitAsync(receiver, isProbe);
 
-    // Takes a message if there is one; otherwise waits until it is worth another look.
-    private ValueTask<Delivery?> TakeAsync(MessageReceiver receiver, bool isProbe) =>
-        receiver.TryReceive(out Delivery? delivery) ? new ValueTask<Delivery?>(delivery) : WaitAndTakeAsync(receiver, isProbe);
-
-    private async ValueTask<Delivery?> WaitAndTakeAsync(MessageReceiver receiver, bool isProbe)
+    private async ValueTask WaitAsync(MessageReceiver receiver, bool isProbe)
     {
         if (!await receiver.WaitToReceiveAsync(consumer.Stopping).ConfigureAwait(false))
         {
@@ -163,7 +143,43 @@ internal abstract class Place(HostedConsumer consumer)
             throw new QueueNotFoundException($"Queue '{consumer.QueueName}' was deleted, or its broker closed, while it had a consumer.");
         }
         // An outage may have begun meanwhile: then the message is for the place that probes.
-        return !consumer.IsStopping && (isProbe || consumer.Gate.IsOpen) && receiver.TryReceive(out Delivery? delivery) ? delivery : null;
+        if (!consumer.IsStopping && (isProbe || consumer.Gate.IsOpen) && receiver.TryReceive(out Delivery? delivery))
+            await HoldAndHandleAsync(delivery, receiver, isProbe).ConfigureAwait(false);
+        else if (isProbe)
+            consumer.Gate.Undecided();
+    }
+
+    private ValueTask HoldAndHandleAsync(Delivery delivery, MessageReceiver receiver, bool isProbe)
+    {
+        if (!Hold(delivery, out CancellationToken ct))
+        {
+            if (isProbe)
+                consumer.Gate.Undecided();
+            return default;
+        }
+        ValueTask handling = default;
+        try
+        {
+            handling = HandleAsync(delivery, receiver, isProbe, ct);
+        }
+        finally
+        {
+            if (handling.IsCompletedSuccessfully)
+                LetGo();
+        }
+        return handling.IsCompletedSuccessfully ? default : LetGoAfterAsync(handling);
+    }
+
+    private async ValueTask LetGoAfterAsync(ValueTask handling)
+    {
+        try
+        {
+            await handling.ConfigureAwait(false);
+        }
+        finally
+        {
+            LetGo();
+        }
     }
 
     /// <summary>From now on the delivery is this place's own; false if the place has been abandoned.</summary>

@@ -99,8 +99,7 @@ internal static class OptionsBinding
         {
             if (text.Equals(nameof(RetryDelay.None), StringComparison.OrdinalIgnoreCase))
                 return RetryDelay.None;
-            TimeSpan constant = default;
-            return TimeSpan.TryParse(text, System.Globalization.CultureInfo.InvariantCulture, out constant) && constant >= TimeSpan.Zero
+            return SectionReader.TryTime(text, out TimeSpan constant) && constant >= TimeSpan.Zero
                 ? RetryDelay.Constant(constant)
                 : throw new QueueKitConfigurationException($"{section.Path} is '{text}'; it must be None, a time such as 00:00:30, or a section with Kind (None, Constant, Exponential, List), First, Max, Jitter or Steps.");
         }

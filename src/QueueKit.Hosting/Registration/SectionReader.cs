@@ -17,12 +17,16 @@ internal sealed class SectionReader(IConfigurationSection section)
         Value(key, $"a whole number, {range}, or \"none\"", text => IsNone(text) ? () => set(null)
             : long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long value) && value <= largest && value >= -largest ? () => set(value) : null);
 
+    /// <summary>Reads a time. A number without colons would be days, and whoever writes 30 means seconds: zero is the only one taken.</summary>
+    public static bool TryTime(string text, out TimeSpan value) =>
+        TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value) && (value == TimeSpan.Zero || text.Contains(':', StringComparison.Ordinal));
+
     public SectionReader Time(string key, Action<TimeSpan> set, string range) =>
-        Value(key, $"a time such as 00:00:30, {range}", text => TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out TimeSpan value) ? () => set(value) : null);
+        Value(key, $"a time such as 00:00:30, {range}", text => TryTime(text, out TimeSpan value) ? () => set(value) : null);
 
     public SectionReader TimeOrNone(string key, Action<TimeSpan?> set, string range) =>
         Value(key, $"a time such as 00:00:30, {range}, or \"none\"", text => IsNone(text) ? () => set(null)
-            : TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out TimeSpan value) ? () => set(value) : null);
+            : TryTime(text, out TimeSpan value) ? () => set(value) : null);
 
     /// <summary>A name of the enum; several of them, with commas, only where they may be combined.</summary>
     public SectionReader OneOf<T>(string key, Action<T> set) where T : struct, Enum

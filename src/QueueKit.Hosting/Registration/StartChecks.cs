@@ -15,7 +15,7 @@ internal static class StartChecks
         foreach (HandlerRegistration handler in registration.Handlers)
         {
             if (!known.Contains(handler.Queue))
-                yield return $"{Capital(handler.ToString())} takes from queue '{handler.Queue}', which {registration} does not have. Add it with AddQueue(\"{handler.Queue}\").";
+                yield return $"{Capital(handler.ToString())} takes from queue '{handler.Queue}', which {registration} does not have. {AddIt(handler.Queue, known)}";
             if (services.GetService<IServiceProviderIsService>() is { } isService && Unmakeable(handler, isService) is { } trouble)
                 yield return $"{Capital(handler.ToString())} of queue '{handler.Queue}' {trouble}";
         }
@@ -41,7 +41,7 @@ internal static class StartChecks
             if (!recurring.Key.All(static c => char.IsAsciiLetterOrDigit(c) || c == '-'))
                 yield return $"Recurring message '{recurring.Key}': the name may have letters, digits and hyphens only.";
             if (!known.Contains(recurring.First().Queue))
-                yield return $"Recurring message '{recurring.Key}' goes to queue '{recurring.First().Queue}', which {registration} does not have. Add it with AddQueue(\"{recurring.First().Queue}\").";
+                yield return $"Recurring message '{recurring.Key}' goes to queue '{recurring.First().Queue}', which {registration} does not have. {AddIt(recurring.First().Queue, known)}";
             if (Failure(() => recurring.First().EnsureFormat(registration.Formats)) is { } failure)
                 yield return $"Recurring message '{recurring.Key}': {failure}";
         }
@@ -52,6 +52,9 @@ internal static class StartChecks
     /// <summary>The pipeline of that key; null if there is none.</summary>
     public static ResiliencePipeline? FindPipeline(string? key, IServiceProvider services) =>
         key is not null && services.GetService<ResiliencePipelineProvider<string>>() is { } pipelines && pipelines.TryGetPipeline(key, out ResiliencePipeline? pipeline) ? pipeline : null;
+
+    private static string AddIt(string queue, HashSet<string> known) =>
+        $"Add it with AddQueue(\"{queue}\"){(known.Count == 0 ? "." : $", or take one of those it has: {string.Join(", ", known.Order(StringComparer.Ordinal))}.")}";
 
     private static string? Unmakeable(HandlerRegistration handler, IServiceProviderIsService services)
     {

@@ -41,9 +41,9 @@ internal sealed class Intake(ArrivalRing? arrivals, QueueBooks books, Dispatcher
     {
         audit.AssertInvariants();
         Stop();
-        if (message.HasProperties || !dispatcher.Consumers.IsEmpty || !books.Gate.HasRoomNow(1, message.Body.Length))
+        if (!message.IsPlain || !dispatcher.Consumers.IsEmpty || !books.Gate.HasRoomNow(1, message.Size))
             return 0;
-        books.Gate.Take(1, message.Body.Length);
+        books.Gate.Take(1, message.Size);
         books.Counts.Accepted++;
         dispatcher.Ready.Append(new QueuedMessage(message, ++_lastNumber, now));
         OfferTickets();
@@ -59,7 +59,7 @@ internal sealed class Intake(ArrivalRing? arrivals, QueueBooks books, Dispatcher
             return 0;
         foreach (Message message in messages)
         {
-            if (message.HasProperties)
+            if (!message.IsPlain)
                 return 0;
         }
         long first = _lastNumber + 1;

@@ -567,7 +567,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             _core.Dispatcher.Wait(receive);
     }
 
-    private static bool IsSmallAndPlain(Message message) => !message.HasProperties && message.Body.Length <= ArrivalRing.BytesPerTicket;
+    private static bool IsSmallAndPlain(Message message) => message.IsPlain && message.Size <= ArrivalRing.BytesPerTicket;
 
     /// <summary>Notes the gate's limits. Under the lock.</summary>
     public void NoteLimits(long maxMessages, long maxBytes) => (_maxMessages, _maxBytes) = (maxMessages, maxBytes);

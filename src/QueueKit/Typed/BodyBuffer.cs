@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Text.Json.Serialization.Metadata;
 
 namespace QueueKit.Typed;
 
@@ -12,12 +13,18 @@ internal static class BodyBuffer
     [ThreadStatic]
     private static ArrayBufferWriter<byte>? t_spare;
 
-    public static byte[] Serialize<T>(IMessageSerializer serializer, T value)
+    /// <param name="serializer">Writes the value.</param>
+    /// <param name="json">What it needs for that, if it writes JSON and that is known.</param>
+    /// <param name="value">The value.</param>
+    public static byte[] Serialize<T>(IMessageSerializer serializer, JsonTypeInfo<T>? json, T value)
     {
         // Taken out while it is in use: a serializer may itself send messages.
         ArrayBufferWriter<byte> buffer = t_spare ?? new ArrayBufferWriter<byte>(FirstCapacity);
         t_spare = null;
-        serializer.Serialize(value, buffer);
+        if (json is null)
+            serializer.Serialize(value, buffer);
+        else
+            JsonMessageSerializer.Serialize(value, buffer, json);
         byte[] body = buffer.WrittenSpan.ToArray();
         if (buffer.Capacity <= LargestKept)
         {

@@ -48,6 +48,21 @@ public class Sending(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task WhatIsSaidOfMessagesChangesTheirOrderOnlyIfItIsTheirPriority()
+    {
+        MessageQueue queue = await Declare();
+        for (int i = 0; i < 100; i++)
+            await Soon(queue.SendAsync(i % 3 == 0 ? Text($"{i}") : new Message(Text($"{i}").Body) { Type = "number", Priority = (byte)(i == 70 ? 1 : 0) }));
+
+        QueueSnapshot full = queue.GetSnapshot();
+
+        string[] sent = [.. Enumerable.Range(0, 100).Select(i => $"{i}")];
+        Assert.That(full.Bytes, Is.EqualTo(sent.Sum(text => text.Length) + Enumerable.Range(0, 100).Count(i => i % 3 != 0) * "number".Length));
+        Assert.That(await Drain(queue), Is.EqualTo(sent.Where(text => text != "70").Prepend("70")));
+        Assert.That(queue.GetSnapshot().Bytes, Is.Zero);
+    }
+
+    [Test]
     public async Task EverythingSaidOfAMessageArrivesWithIt()
     {
         MessageQueue queue = await Declare();
