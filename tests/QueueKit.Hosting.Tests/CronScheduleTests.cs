@@ -20,6 +20,14 @@ public class CronScheduleTests
         Assert.That(due, Is.EqualTo((send is null ? (DateTimeOffset?)null : At(send), (DateTimeOffset?)At(next))));
     }
 
+    [Test]
+    public void ATickInTimeIsSentThoughThoseBeforeItWereMissed()
+    {
+        (DateTimeOffset? Send, DateTimeOffset? Next) due = Schedule("0 * * * *", MissedTicks.None).Due(At("2026-01-01 10:00"), At("2026-01-01 12:00:30"));
+
+        Assert.That(due, Is.EqualTo(((DateTimeOffset?)At("2026-01-01 12:00"), (DateTimeOffset?)At("2026-01-01 13:00"))));
+    }
+
     [TestCase(MissedTicks.Last)]
     [TestCase(MissedTicks.All)]
     [TestCase(MissedTicks.None)]

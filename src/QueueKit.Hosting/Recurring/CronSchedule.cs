@@ -60,7 +60,11 @@ internal sealed class CronSchedule
         if (now - tick <= Grace || _missed == MissedTicks.All)
             return (tick, After(tick));
         if (_missed == MissedTicks.None)
-            return (null, After(now));
+        {
+            // One that is in time is sent, though others before it are not.
+            DateTimeOffset? next = After(now - Grace);
+            return next <= now ? (next, After(next.Value)) : (null, next);
+        }
         DateTimeOffset last = LastUpTo(now, tick);
         return (last, After(last));
     }
