@@ -10,6 +10,20 @@ Dictionary<string, Func<string?, IEnumerable<Comparison>>> commands = new(String
     ["telemetry"] = static _ => TelemetryScenario.Comparisons(),
 };
 
+// What has to be measured in a process of its own.
+Dictionary<string, Func<string[], Task>> jobs = new(StringComparer.Ordinal)
+{
+    ["idle declare"] = IdleJobs.DeclareAsync,
+    ["idle open"] = IdleJobs.OpenAsync,
+    ["idle transient"] = IdleJobs.TransientAsync,
+};
+
+if (args is [ChildProcess.Argument, var job, .. var arguments])
+{
+    await jobs[job](arguments);
+    return 0;
+}
+
 if (args is ["--help" or "-h" or "help"])
 {
     Console.WriteLine(CommandLine.Usage);
