@@ -240,15 +240,13 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         try
         {
             _context.MaxMessageBytes = (int)Math.Min(_context.MaxMessageBytes, store.MaxRecordBytes - QueueCatalog.LargestHead);
-            long messages = 0;
             await foreach (QueueConductor conductor in _catalog.RecoverAsync(store, ct).ConfigureAwait(false))
             {
                 if (!_queues.TryAdd(conductor.Name, new MessageQueue(this, conductor)))
                     throw new StoreException(StoreFault.Unreadable, $"Two queues in the store are named '{conductor.Name}', one of them with the id {conductor.Id}. Restore the store from a backup, or repair it, which gives one of them another name.");
                 NoteDeadLetterQueue(conductor.Options);
-                messages += conductor.Upkeep.Snapshot().Messages;
             }
-            _context.Log.Opened(provider.Description, _queues.Count, messages);
+            _context.Log.Opened(provider.Description, _queues.Count, _catalog.RecoveredMessages);
         }
         catch
         {

@@ -22,6 +22,7 @@ internal sealed class QueueCore
     private long _maxLeaseTicks;
     // Whether a send has found no room and looked for victims: they are taken from the head, as deliveries are.
     private bool _hasSoughtVictims;
+    private LanePages? _pages;
 
     public QueueCore(QueueConductor conductor, QueueOptions options, ArrivalRing? arrivals)
     {
@@ -29,7 +30,6 @@ internal sealed class QueueCore
         _books = new QueueBooks(arrivals);
         Dispatcher = new Dispatcher(conductor, _books);
         Intake = new Intake(arrivals, _books, Dispatcher, Audit = new QueueAudit(conductor, _books, Dispatcher, _delayed));
-        Pages = conductor.IsDurable ? new LanePages(conductor, conductor.Broker.Store!) : null;
         _isDeadLetterQueue = QueueOptions.IsDeadLetterName(conductor.Name);
         Options = options;
         Apply(options);
@@ -44,7 +44,11 @@ internal sealed class QueueCore
     public QueueAudit Audit { get; }
 
     /// <summary>The backlog in the store; null where there is no store.</summary>
-    public LanePages? Pages { get; }
+    public LanePages? Pages => _conductor.IsDurable ? _pages ??= new LanePages(_conductor, _conductor.Broker.Store!) : null;
+
+    /// <summary>Why the backlog cannot be read on; null while it can.</summary>
+    public StoreException? BacklogFault => _pages?.Fault;
+
     public QueueOptions Options { get; private set; }
 
     /// <summary>Makes options effective.</summary>
