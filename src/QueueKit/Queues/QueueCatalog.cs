@@ -128,7 +128,6 @@ internal sealed class QueueCatalog(BrokerContext broker)
         var deleted = new List<uint>();
         var reader = new QueueRecordReader();
         var attempts = new QueueByQueue(store, StoreKind.Attempts);
-        var parked = new QueueByQueue(store, StoreKind.Parked);
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))
         {
             if (QueueRecord.IsDeleted(record))
@@ -138,7 +137,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
             }
             (string name, QueueOptions options) = reader.Decode(record);
             var queue = new QueueConductor(broker, name, record.Key.Queue, options);
-            RecoverMessages(store, queue, recovery, attempts, parked, commits.Counters, lastCommit.LastSequence);
+            RecoverMessages(store, queue, recovery, attempts, commits.Counters, lastCommit.LastSequence);
             yield return queue;
         }
         await recovery.ConcludeAsync().ConfigureAwait(false);
@@ -146,35 +145,25 @@ internal sealed class QueueCatalog(BrokerContext broker)
             _removal.Begin(queue);
     }
 
-    // The messages of the lanes are counted and not read: they come when it is their turn.
-    private void RecoverMessages(IMessageStore store, QueueConductor queue, CrashRecovery recovery, QueueByQueue attemptRecords, QueueByQueue parkedRecords, LaneCounters counters, long lastSequence)
+    // Messages are counted and not read: they come when it is their turn.
+    private void RecoverMessages(IMessageStore store, QueueConductor queue, CrashRecovery recovery, QueueByQueue attemptRecords, LaneCounters counters, long lastSequence)
     {
         var attempts = new Dictionary<long, AttemptsRecord>();
         foreach (StoreRecord record in attemptRecords.Of(queue.Id))
             attempts.Add(record.Key.Sequence, AttemptsRecord.Decode(record));
         Dictionary<long, WitnessedDelivery> seen = recovery.SeenOf(queue.Id);
-        var seenAndScheduled = new Dictionary<long, MessageHistory>();
-        LanePages? pages = null;
-        long now = broker.Clock.Now;
-        if (attempts.Count > 0 || seen.Count > 0 || (recovery.DoubtfulThrough != 0 && counters.LanesOf(queue.Id).Any()))
-            (pages = queue.Upkeep.Pages).Recover(attempts, seen, recovery.DoubtfulThrough);
-        // What is due already is delayed for no time: the first look at the clock makes it ready.
-        foreach (StoreRecord record in parkedRecords.Of(queue.Id))
+        bool hasMessages = counters.LanesOf(queue.Id).Concat(counters.ScheduledOf(queue.Id)).Any();
+        // Of an empty queue there is nothing to know.
+        if (attempts.Count > 0 || seen.Count > 0 || (hasMessages && recovery.DoubtfulThrough != 0))
+            queue.Upkeep.Pages.Recover(attempts, seen, recovery.DoubtfulThrough);
+        if (!hasMessages && seen.Count == 0)
+            return;
+        recovery.LookFor(store, queue, seen, attempts, counters.ScheduledOf(queue.Id));
+        foreach ((byte band, LaneCount count) in counters.ScheduledOf(queue.Id))
         {
-            if (pages is null)
-                (pages = queue.Upkeep.Pages).Recover(attempts, seen, recovery.DoubtfulThrough);
-            WaitingMessage waiting = pages.Restore(record, now);
-            // It has its history with it from here on; what is left concerns messages that have yet to be read.
-            attempts.Remove(waiting.Message.Sequence);
-            if (seen.ContainsKey(waiting.Message.Sequence))
-                seenAndScheduled.Add(waiting.Message.Sequence, waiting.Message.History!);
-            queue.Upkeep.Recover(waiting);
-            RecoveredMessages++;
+            queue.Upkeep.RecoverScheduled(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
+            RecoveredMessages += count.Messages;
         }
-        if (seen.Count > 0)
-            recovery.LookFor(store, queue, seen, attempts, seenAndScheduled);
-        foreach (long sequence in seenAndScheduled.Keys)
-            seen.Remove(sequence);
         foreach ((byte band, LaneCount count) in counters.LanesOf(queue.Id))
         {
             queue.Upkeep.Recover(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);

@@ -77,12 +77,9 @@ internal sealed class QueueConductor : IDeadlineTarget
 
     public long MaxBytes => _maxBytes;
 
-    // Stands for all single receives. Under the lock.
+    // Stands for all single receives; under the lock. The others are made without it, by whoever acks first.
     private Consumer Pull => _pull ??= new Consumer(this);
-
-    // Of a transient queue; made without the lock, by whoever acks first.
     private AckStack Acks => Volatile.Read(ref _acks) ?? Interlocked.CompareExchange(ref _acks, new AckStack(), null) ?? _acks;
-
     private AckBooking Booking => Volatile.Read(ref _booking) ?? Interlocked.CompareExchange(ref _booking, new AckBooking(this), null) ?? _booking;
 
     /// <summary>Whether there is something to receive, at a glance and without the lock: not to be relied upon.</summary>
@@ -197,7 +194,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             delivery = _core.Dispatcher.TryTake(Pull, LeaseState.Held, moment);
             // One look at a queue whose next message has yet to be read waits for that page.
             bool isLook = maxWait == TimeSpan.Zero;
-            if (delivery is null && (!isLook || _core.Dispatcher.Ready.HasPaged))
+            if (delivery is null && (!isLook || _core.HasUnread(moment)))
             {
                 receive = PendingReceive.Rent();
                 receive.IsLook = isLook;
