@@ -7,7 +7,7 @@ namespace QueueKit.Throughput.Scenarios;
 internal static class BacklogJobs
 {
     private const string Queue = "backlog";
-    private const int Batch = 2_000, Senders = 4, Receivers = 4;
+    private const int Batch = 2_000, Senders = 4, Receivers = 4, MostReceived = 512;
     // What an engine has filled its buffers and caches with is its own, backlog or not.
     private const int WarmUpMessages = 400_000;
 
@@ -101,21 +101,24 @@ internal static class BacklogJobs
     {
         long left = messages;
         long start = Stopwatch.GetTimestamp();
-        using var ended = new CancellationTokenSource();
         Task[] receivers = [.. Enumerable.Range(0, Receivers).Select(_ => Task.Run(async () =>
         {
-            while (Interlocked.Read(ref left) > 0)
+            // Claimed before it is received, so that all together take exactly so many.
+            while (Interlocked.Add(ref left, -MostReceived) is var rest && rest > -MostReceived)
             {
-                IReadOnlyList<Delivery> deliveries = await queue.ReceiveBatchAsync((int)Math.Clamp(Interlocked.Read(ref left), 1, 512), TimeSpan.FromMilliseconds(100));
-                for (int i = 0; i < deliveries.Count; i++)
+                for (int claimed = (int)Math.Min(MostReceived, rest + MostReceived); claimed > 0;)
                 {
-                    // The last of a batch waits for all before it: what is acked and not committed stays within bounds.
-                    if (i == deliveries.Count - 1)
-                        await deliveries[i].AckAsync();
-                    else
-                        deliveries[i].Ack();
+                    IReadOnlyList<Delivery> deliveries = await queue.ReceiveBatchAsync(claimed, TimeSpan.FromMilliseconds(100));
+                    claimed -= deliveries.Count;
+                    for (int i = 0; i < deliveries.Count; i++)
+                    {
+                        // The last of a batch waits for all before it: what is acked and not committed stays within bounds.
+                        if (i == deliveries.Count - 1)
+                            await deliveries[i].AckAsync();
+                        else
+                            deliveries[i].Ack();
+                    }
                 }
-                Interlocked.Add(ref left, -deliveries.Count);
             }
         }))];
         await Task.WhenAll(receivers);

@@ -48,10 +48,8 @@ internal sealed class QueueCore
 
     /// <summary>The backlog in the store; null where there is no store.</summary>
     public LanePages? Pages => _conductor.IsDurable ? _pages ??= new LanePages(_conductor, _conductor.Broker.Store!) : null;
-
-    /// <summary>Why the backlog cannot be read on; null while it can.</summary>
+    /// <inheritdoc cref="LanePages.Fault"/>
     public StoreException? BacklogFault => _pages?.Fault;
-
     public QueueOptions Options { get; private set; }
 
     /// <summary>Whether something could be delivered, for all that is known, once it has been read.</summary>
