@@ -31,8 +31,54 @@ internal sealed record Comparison(string Scenario, string Variant, Contender Ref
     /// <summary>The most bytes to allocate for one message, beside the caller's own; null for no limit.</summary>
     public double? TargetBytes { get; init; }
 
+    /// <summary>What the figures are.</summary>
+    public Unit Unit { get; init; }
+
+    /// <summary>What the figure may be at most; null for no such limit.</summary>
+    public double? Limit { get; init; }
+
+    /// <summary>The same, where it depends on the reference.</summary>
+    public Func<double, double>? LimitOfReference { get; init; }
+
+    /// <summary>What the figure may be at most beside that reference; null for no such limit.</summary>
+    public double? LimitBeside(double reference) => LimitOfReference?.Invoke(reference) ?? Limit;
+
+    /// <summary>Measures what is too large to be done often, once; null where it is done in pairs of rounds.</summary>
+    public Func<Action<double>, Task<Figure>>? Once { get; init; }
+
+    /// <summary>Something that is measured once.</summary>
+    /// <param name="scenario">The scenario.</param>
+    /// <param name="variant">The variant.</param>
+    /// <param name="what">What is measured.</param>
+    /// <param name="beside">What it is beside.</param>
+    /// <param name="unit">What the figures are.</param>
+    /// <param name="once">Measures both, and tells how far it is.</param>
+    public static Comparison Of(string scenario, string variant, string what, string beside, Unit unit, Func<Action<double>, Task<Figure>> once)
+    {
+        return new Comparison(scenario, variant, new Contender(beside, Never), new Contender(what, Never)) { Multiple = 1, RoundSeconds = 0, Unit = unit, Once = once };
+
+        static Task<Round> Never(long messages) => throw new NotSupportedException("This is measured once.");
+    }
+
     public Comparison AgainstItself() => this with { Queue = Reference, TargetRatio = null, TargetBytes = null };
 }
+
+/// <summary>What a figure is.</summary>
+internal enum Unit
+{
+    /// <summary>Messages a second, or, where there is an <see cref="Comparison.Allowance"/>, the inverse of a time.</summary>
+    PerSecond = 0,
+    Milliseconds,
+    Bytes,
+    /// <summary>A number of things, or a share in thousandths.</summary>
+    Count,
+}
+
+/// <summary>What was measured once.</summary>
+/// <param name="Value">The figure.</param>
+/// <param name="Reference">What it is beside; 0 for nothing.</param>
+/// <param name="Bytes">Of memory, for each of the things in question.</param>
+internal readonly record struct Figure(double Value, double Reference, double Bytes = 0);
 
 /// <summary>What came out of a comparison: medians over its pairs of rounds.</summary>
 internal sealed record Result(Comparison Comparison)
@@ -58,10 +104,10 @@ internal sealed record Result(Comparison Comparison)
     /// <summary>The share of the processors that other programs took meanwhile, where the system tells.</summary>
     public double? ForeignLoad { get; init; }
 
-    private bool IsFastEnough => Comparison.TargetRatio is not { } target || Ratio >= target
+    private bool IsFastEnough => Comparison.LimitBeside(ReferencePerSecond) is { } limit ? PerSecond <= limit : Comparison.TargetRatio is not { } target || Ratio >= target
         || (Comparison.Allowance is { } allowance && 1 / PerSecond <= 1 / ReferencePerSecond / target + allowance.TotalSeconds);
 
-    public bool? IsMet => Comparison is { TargetRatio: null, TargetBytes: null }
+    public bool? IsMet => Comparison is { TargetRatio: null, TargetBytes: null, Limit: null, LimitOfReference: null }
         ? null
         : IsFastEnough && BytesPerMessage <= (Comparison.TargetBytes ?? double.MaxValue);
 }

@@ -18,7 +18,7 @@ internal static class Display
             {
                 Result result = await Measurement.RunAsync(comparison, budget, static _ => { });
                 results.Add(result);
-                Console.WriteLine($"{results.Count}/{comparisons.Count} {comparison.Name}: {ResultTable.Rate(result.PerSecond)} beside {ResultTable.Rate(result.ReferencePerSecond)}, ratio {result.Ratio:0.00}");
+                Console.WriteLine($"{results.Count}/{comparisons.Count} {comparison.Name}: {ResultTable.Amount(comparison, result.PerSecond)} beside {ResultTable.Amount(comparison, result.ReferencePerSecond)}, ratio {result.Ratio:0.00}{(result.IsMet == false ? ", not met" : "")}");
             }
             return results;
         }

@@ -15,6 +15,8 @@ internal static class Measurement
 
     public static async Task<Result> RunAsync(Comparison comparison, TimeSpan budget, Action<double> report)
     {
+        if (comparison.Once is { } once)
+            return await RunOnceAsync(comparison, once, report);
         long start = Stopwatch.GetTimestamp();
         (double secondsPerMessage, double fullRound) = await WarmUpAsync(comparison, budget * WarmUpShare, done => report(done * WarmUpShare));
 
@@ -50,6 +52,26 @@ internal static class Measurement
             MeanBatch = MedianBatch(queue),
             ReferenceMeanBatch = MedianBatch(reference),
             ForeignLoad = foreignLoad.Share,
+        };
+    }
+
+    private static async Task<Result> RunOnceAsync(Comparison comparison, Func<Action<double>, Task<Figure>> once, Action<double> report)
+    {
+        Figure figure = await once(report);
+        report(1);
+        double ratio = figure.Reference == 0 ? 0 : figure.Value / figure.Reference;
+        return new Result(comparison)
+        {
+            Pairs = 1,
+            MessagesPerRound = 0,
+            PerSecond = figure.Value,
+            ReferencePerSecond = figure.Reference,
+            Ratio = ratio,
+            MiddleHalf = (ratio, ratio),
+            Interval = (ratio, ratio),
+            BytesPerMessage = figure.Bytes,
+            // Of this process alone: what a child does is not foreign, and cannot be told apart.
+            ForeignLoad = null,
         };
     }
 

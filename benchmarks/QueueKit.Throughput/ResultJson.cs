@@ -25,10 +25,12 @@ internal static class ResultJson
             Math.Round(result.ReferencePerSecond),
             Math.Round(result.Ratio, 4),
             Math.Round(result.BytesPerMessage, 2),
-            result.MeanBatch is { } batch ? Math.Round(batch, 2) : null));
+            result.MeanBatch is { } batch ? Math.Round(batch, 2) : null,
+            result.Comparison.Unit == Unit.PerSecond ? null : result.Comparison.Unit));
         File.WriteAllText(file, JsonSerializer.Serialize(rows, s_options) + "\n");
     }
 
     private sealed record Row(
-        string Scenario, string Variant, double PerSecond, string Reference, double ReferencePerSecond, double Ratio, double BytesPerMessage, double? MeanBatch);
+        string Scenario, string Variant, double PerSecond, string Reference, double ReferencePerSecond, double Ratio, double BytesPerMessage, double? MeanBatch,
+        [property: JsonConverter(typeof(JsonStringEnumConverter<Unit>))] Unit? Unit);
 }

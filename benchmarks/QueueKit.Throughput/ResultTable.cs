@@ -36,13 +36,13 @@ internal static class ResultTable
             [
                 scenario == comparison.Scenario ? "" : Markup.Escape(comparison.Scenario),
                 Markup.Escape(comparison.Variant),
-                Speed(comparison, result.PerSecond),
-                Speed(comparison, result.ReferencePerSecond),
-                $"[bold]{Number(result.Ratio, "0.000")}[/]",
-                $"{Number(result.Interval.Low, "0.000")}–{Number(result.Interval.High, "0.000")}",
-                $"{Number(result.MiddleHalf.Low, "0.00")}–{Number(result.MiddleHalf.High, "0.00")}",
-                Target(comparison),
-                Number(result.BytesPerMessage, "0.0") + (comparison.TargetBytes is { } bytes ? $" (≤ {Number(bytes, "0")})" : ""),
+                Amount(comparison, result.PerSecond),
+                result.ReferencePerSecond == 0 && comparison.Once is not null ? "" : Amount(comparison, result.ReferencePerSecond),
+                result.Ratio == 0 ? "" : $"[bold]{Number(result.Ratio, "0.000")}[/]",
+                comparison.Once is not null ? "" : $"{Number(result.Interval.Low, "0.000")}–{Number(result.Interval.High, "0.000")}",
+                comparison.Once is not null ? "" : $"{Number(result.MiddleHalf.Low, "0.00")}–{Number(result.MiddleHalf.High, "0.00")}",
+                Target(comparison, result.ReferencePerSecond),
+                result.BytesPerMessage == 0 && comparison.Once is not null ? "" : Number(result.BytesPerMessage, "0.0") + (comparison.TargetBytes is { } bytes ? $" (≤ {Number(bytes, "0")})" : ""),
             ];
             if (batches)
                 cells.Add(result.MeanBatch is { } batch ? $"{Number(batch, "0.0")} ({Number(result.ReferenceMeanBatch ?? 0, "0.0")})" : "");
@@ -54,11 +54,21 @@ internal static class ResultTable
 
         foreach (IGrouping<string, Result> group in results.GroupBy(static result => $"{result.Comparison.Queue.Description}, beside {result.Comparison.Reference.Description}"))
             Console.WriteLine($"{Variants(group)}: {group.Key}.");
-        int pairs = results.Min(static result => result.Pairs);
-        Console.WriteLine($"Ratios are medians of at least {pairs} interleaved pairs of rounds; bytes are beside the caller's own message. Compare ratios, not rates, across machines.");
+        if (results.Where(static result => result.Comparison.Once is null).Select(static result => result.Pairs).ToList() is { Count: > 0 } pairs)
+            Console.WriteLine($"Ratios are medians of at least {pairs.Min()} interleaved pairs of rounds; bytes are beside the caller's own message.");
+        Console.WriteLine("Compare ratios, not rates, across machines.");
         if (results.Where(static result => result.ForeignLoad > DisturbingLoad).ToList() is { Count: > 0 } disturbed)
             Console.WriteLine($"Disturbed: other programs took {string.Join(", ", disturbed.Select(static result => $"{result.ForeignLoad:P0} of the processors during {result.Comparison.Name}"))}. Measure these again when the machine is quiet.");
     }
+
+    /// <summary>A figure of a comparison, with its unit.</summary>
+    public static string Amount(Comparison comparison, double value) => comparison.Unit switch
+    {
+        Unit.Milliseconds => Number(value, "0.0") + " ms",
+        Unit.Bytes => Number(value / (1024 * 1024), "0.0") + " MiB",
+        Unit.Count => Number(value, "0.#"),
+        _ => Speed(comparison, value),
+    };
 
     public static string Rate(double perSecond) => perSecond >= 1e6 ? Number(perSecond / 1e6, "0.00") + " M/s" : Number(perSecond / 1e3, "0.0") + " k/s";
 
@@ -66,8 +76,9 @@ internal static class ResultTable
     private static string Speed(Comparison comparison, double perSecond) =>
         comparison.Allowance is null ? Rate(perSecond) : Number(1e3 / perSecond, "0.0") + " ms";
 
-    private static string Target(Comparison comparison) => comparison switch
+    private static string Target(Comparison comparison, double reference) => comparison switch
     {
+        _ when comparison.LimitBeside(reference) is { } limit => limit == double.MaxValue ? "" : $"≤ {Amount(comparison, limit)}",
         { TargetRatio: null } => "",
         { TargetRatio: { } ratio, Allowance: { } allowance } => $"≤ {Number(1 / ratio, "0.#")} x + {Number(allowance.TotalSeconds, "0.0")} s",
         { TargetRatio: { } ratio } => $"≥ {Number(ratio, "0.0#")}",

@@ -19,6 +19,8 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     private readonly Dictionary<string, QueueDeletion> _deletions = new(StringComparer.Ordinal);
     // Declarations that the store has not answered yet.
     private readonly Dictionary<string, Task> _declarations = new(StringComparer.Ordinal);
+    // Every name that a queue's options have, or once had, as DeadLetterQueue: for other names not all queues have to be looked through.
+    private readonly HashSet<string> _deadLetterTargets = new(StringComparer.Ordinal);
     private readonly ConcurrentDictionary<HandlerConsumer, bool> _consumers = new();
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly BrokerContext _context;
@@ -238,14 +240,13 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         try
         {
             _context.MaxMessageBytes = (int)Math.Min(_context.MaxMessageBytes, store.MaxRecordBytes - QueueCatalog.LargestHead);
-            long messages = 0;
             await foreach (QueueConductor conductor in _catalog.RecoverAsync(store, ct).ConfigureAwait(false))
             {
                 if (!_queues.TryAdd(conductor.Name, new MessageQueue(this, conductor)))
                     throw new StoreException(StoreFault.Unreadable, $"Two queues in the store are named '{conductor.Name}', one of them with the id {conductor.Id}. Restore the store from a backup, or repair it, which gives one of them another name.");
-                messages += conductor.Upkeep.Snapshot().Messages;
+                NoteDeadLetterQueue(conductor.Options);
             }
-            _context.Log.Opened(provider.Description, _queues.Count, messages);
+            _context.Log.Opened(provider.Description, _queues.Count, _catalog.RecoveredMessages);
         }
         catch
         {
@@ -290,6 +291,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         options.Durability = _catalog.Resolve(name, options);
         RefuseBuffer(name, options);
         RefuseUnsafeDeadLetters(name, options);
+        NoteDeadLetterQueue(options);
         if (options.Durability != Durability.Transient && _context.Pipeline!.Fault is { } fault)
             throw new StoreException(fault.Fault, fault.Message, fault.Path, fault);
         QueueConductor conductor = _catalog.Create(name, options, maybeLater: false, out committed);
@@ -312,6 +314,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         if (options == current)
             return null;
         RefuseUnsafeDeadLetters(queue.Name, options);
+        NoteDeadLetterQueue(options);
         queue.Upkeep.Apply(options);
         _context.Log.QueueRedeclared(queue.Name, options);
         return _catalog.Update(queue, options);
@@ -337,10 +340,9 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
                 throw new QueueDeclarationException(name, $"Dead letters would go round in a circle: {string.Join(" → ", path)}. Let one of these queues keep its dead letters elsewhere.");
             current = next == name ? options : _queues.TryGetValue(next, out MessageQueue? queue) ? queue.Conductor.Options : null;
         }
-        foreach (MessageQueue other in _queues.Values)
+        if (options.Durability == Durability.Transient && FeedersOf(name).FirstOrDefault(static source => source.IsDurable) is { } other)
         {
-            if (FeedsDeadLetters(other.Conductor, name) && other.Conductor.IsDurable && options.Durability == Durability.Transient)
-                throw new QueueDeclarationException(name, $"Queue '{name}' takes the dead letters of the durable queue '{other.Name}' and cannot be transient: they would be lost with the process. Declare it durable.");
+            throw new QueueDeclarationException(name, $"Queue '{name}' takes the dead letters of the durable queue '{other.Name}' and cannot be transient: they would be lost with the process. Declare it durable.");
         }
         string target = options.DeadLetterQueue ?? name + QueueOptions.DeadLetterSuffix;
         if (options.Durability != Durability.Transient && options.DeadLetterOn != DeadLetterReasons.None
@@ -362,7 +364,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
                 return deletion.Queue;
             QueueOptions options = QueueOptions.ForDeadLetters();
             // It may be shared: as durable as the most durable queue whose dead letters it takes.
-            options.Durability = _queues.Values.Where(other => FeedsDeadLetters(other.Conductor, name)).Select(other => other.Conductor.Durability).Append(source.Durability).Max();
+            options.Durability = FeedersOf(name).Select(static other => other.Durability).Append(source.Durability).Max();
             QueueConductor conductor = _catalog.Create(name, options, maybeLater: true, out Task? committed);
             // If the store refuses, the first dead letter stores the queue with itself, or fails and is told of.
             committed?.ContinueWith(static task => _ = task.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
@@ -373,7 +375,22 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         }
     }
 
-    private static bool FeedsDeadLetters(QueueConductor source, string name) => DeadLetterName(source) == name && source.Options.DeadLetterOn != DeadLetterReasons.None;
+    // The queues whose dead letters go to that name.
+    private IEnumerable<QueueConductor> FeedersOf(string name)
+    {
+        IEnumerable<MessageQueue> candidates = [];
+        if (_deadLetterTargets.Contains(name))
+            candidates = _queues.Values;
+        else if (QueueOptions.IsDeadLetterName(name) && _queues.TryGetValue(name[..^QueueOptions.DeadLetterSuffix.Length], out MessageQueue? source))
+            candidates = [source];
+        return candidates.Select(static queue => queue.Conductor).Where(source => DeadLetterName(source) == name && source.Options.DeadLetterOn != DeadLetterReasons.None);
+    }
+
+    private void NoteDeadLetterQueue(QueueOptions options)
+    {
+        if (options.DeadLetterQueue is { } name)
+            _deadLetterTargets.Add(name);
+    }
 
     private static string DeadLetterName(QueueConductor source) => source.Options.DeadLetterQueue ?? source.Name + QueueOptions.DeadLetterSuffix;
 

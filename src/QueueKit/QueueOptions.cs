@@ -1,3 +1,6 @@
+using System.Globalization;
+using System.Runtime.CompilerServices;
+
 namespace QueueKit;
 
 /// <summary>How a queue behaves. Plain values, copied when the queue is declared; two with equal values are equal.</summary>
@@ -8,6 +11,9 @@ public sealed record QueueOptions
 {
     /// <summary>The suffix of the queues that hold dead letters; reserved for them.</summary>
     public const string DeadLetterSuffix = ".dead";
+
+    // Immutable: one for all.
+    private static readonly RetryDelay s_retryDelay = RetryDelay.Exponential(TimeSpan.FromSeconds(1));
 
     /// <summary>What messages survive. Default: <see cref="Durability.Default"/>. Part of the queue's identity.</summary>
     public Durability Durability { get; set; }
@@ -45,7 +51,7 @@ public sealed record QueueOptions
     public int? MaxAttempts { get; set; } = 5;
 
     /// <summary>The pause before a failed message is tried again. Default: exponential from 1 s to 5 minutes, jitter 0.2.</summary>
-    public RetryDelay RetryDelay { get; set; } = RetryDelay.Exponential(TimeSpan.FromSeconds(1));
+    public RetryDelay RetryDelay { get; set; } = s_retryDelay;
 
     /// <summary>Where dead letters go; null (the default) for the queue's name with <see cref="DeadLetterSuffix"/>. Created with <see cref="ForDeadLetters"/> at the first dead letter unless declared.</summary>
     public string? DeadLetterQueue { get; set; }
@@ -111,9 +117,29 @@ public sealed record QueueOptions
     private static void RefuseUndefined<T>(string where, string name, T value) where T : struct, Enum =>
         Require(Enum.IsDefined(value), $"{where}: {name} has an unknown value, {value}.");
 
-    private static void Require(bool condition, string message)
+    // A text is made only where it is needed: a hundred thousand queues are opened in a second or two.
+    private static void Require(bool condition, [InterpolatedStringHandlerArgument(nameof(condition))] ref Complaint message)
     {
         if (!condition)
-            throw new ArgumentException(message, "options");
+            throw new ArgumentException(message.ToString(), "options");
+    }
+
+    [InterpolatedStringHandler]
+    private ref struct Complaint
+    {
+        private DefaultInterpolatedStringHandler _text;
+
+        public Complaint(int literalLength, int formattedCount, bool condition, out bool isNeeded)
+        {
+            isNeeded = !condition;
+            if (isNeeded)
+                _text = new DefaultInterpolatedStringHandler(literalLength, formattedCount, CultureInfo.InvariantCulture);
+        }
+
+        public void AppendLiteral(string value) => _text.AppendLiteral(value);
+
+        public void AppendFormatted<T>(T value) => _text.AppendFormatted(value);
+
+        public override string ToString() => _text.ToStringAndClear();
     }
 }

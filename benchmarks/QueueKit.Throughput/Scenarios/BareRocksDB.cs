@@ -12,15 +12,19 @@ internal sealed class BareRocksDB : BareCommits
     private int _length = HeaderBytes;
     private int _count;
 
-    // A write batch in RocksDB's own form, as BatchWriter draws it; here every value is shorter than 128 bytes.
-    private const int HeaderBytes = 12, RecordBytes = 2 + StoreKey.ByteLength;
+    // A write batch in RocksDB's own form, as BatchWriter draws it.
+    private const int HeaderBytes = 12, RecordBytes = 2 + StoreKey.ByteLength, LongestLength = 5;
 
     public BareRocksDB(string folder) => _engine = RocksEngine.Open(Path.Combine(folder, "bare"), RocksMode.Create, new RocksDBStoreOptions());
 
     protected override void Insert(long number, byte[] body)
     {
-        Add(1, number, RecordBytes + 1 + body.Length);
-        _batch[_length++] = checked((byte)(body.Length < 128 ? body.Length : throw new ArgumentException("Too long.", nameof(body))));
+        Add(1, number, RecordBytes + LongestLength + body.Length);
+        // Seven bits a byte, the lowest first.
+        uint rest = (uint)body.Length;
+        for (; rest >= 0x80; rest >>= 7)
+            _batch[_length++] = (byte)(rest | 0x80);
+        _batch[_length++] = (byte)rest;
         body.CopyTo(_batch, _length);
         _length += body.Length;
     }

@@ -8,41 +8,57 @@ internal sealed class DurableScenario
 {
     private const int Backlog = 1_000_000;
 
-    private static readonly byte[] s_body = new byte[100];
+    private const int SmallBody = 100, LargeBody = 1024;
+
     private static readonly List<string> s_folders = [];
 
     private readonly DurableEngine _engine;
+    private readonly byte[] _body;
+    private readonly string _suffix;
     private readonly Lazy<Task<(string Clean, string Killed)>> _backlog;
 
-    private DurableScenario(DurableEngine engine)
+    private DurableScenario(DurableEngine engine, int body)
     {
         _engine = engine;
+        _body = new byte[body];
+        _suffix = body == SmallBody ? "" : $", {body:N0} B";
         _backlog = new(MakeBacklogAsync);
     }
 
-    /// <summary>Those of one store, or of all.</summary>
-    public static IEnumerable<Comparison> Comparisons(string? store) =>
-        DurableEngine.All.Where(engine => store is null || engine.Name == store).SelectMany(static engine => new DurableScenario(engine).Comparisons());
+    /// <summary>Those of one store, or of all; with bodies of one size, or of two.</summary>
+    public static IEnumerable<Comparison> Comparisons(string? store, int? body) =>
+        DurableEngine.All.Where(engine => store is null || engine.Name == store).SelectMany(engine => body is { } bytes
+            ? new DurableScenario(engine, bytes).Comparisons()
+            : [.. new DurableScenario(engine, SmallBody).Comparisons(), .. new DurableScenario(engine, LargeBody).Flows([256, 2048])]);
 
     private IEnumerable<Comparison> Comparisons()
     {
-        foreach (int tasks in (int[])[1, 16, 256, 2048])
+        foreach (Comparison flow in Flows([1, 16, 256, 2048]))
+            yield return flow;
+        yield return Compare("latency of one send", 1,
+            new Contender("one insert at a time into the bare loop: the median", LatencyOfBareAsync),
+            new Contender("one SendAsync at a time: the median", LatencyOfSendAsync)) with { TargetRatio = 1 / 1.3 };
+        yield return Compare("log: one append and fdatasync at a time", 1,
+            new Contender("an append of as many bytes to a file and an fdatasync, for scale", AppendAsync),
+            new Contender("one SendAsync at a time", messages => SendAsync(messages, 1))) with { TargetRatio = null };
+        yield return Opening("open a million, closed in good order", 0.2, OpenCleanAsync);
+        yield return Opening("open a million, killed", 1.2, OpenKilledAsync);
+    }
+
+    private IEnumerable<Comparison> Flows(int[] callers)
+    {
+        foreach (int tasks in callers)
         {
             yield return Compare($"send {tasks} tasks", tasks,
                 new Contender($"a bare loop that inserts groups into {_engine.Title}, one transaction and one flush each", messages => BareAsync(messages, tasks, trip: false)),
                 new Contender($"SendAsync to a flushed queue on {_engine.Title}", messages => SendAsync(messages, tasks)));
         }
-        foreach (int tasks in (int[])[1, 16, 256, 2048])
+        foreach (int tasks in callers)
         {
             yield return Compare($"trip {tasks} tasks", tasks,
                 new Contender("the same loop, with an insert and then a delete for each document", messages => BareAsync(messages, tasks, trip: true)),
                 new Contender("SendAsync, ReceiveAsync, AckAsync, all awaited", messages => TripAsync(messages, tasks)));
         }
-        yield return Compare("latency of one send", 1,
-            new Contender("one insert at a time into the bare loop: the median", LatencyOfBareAsync),
-            new Contender("one SendAsync at a time: the median", LatencyOfSendAsync)) with { TargetRatio = 1 / 1.3 };
-        yield return Opening("open a million, closed in good order", 0.2, OpenCleanAsync);
-        yield return Opening("open a million, killed", 1.2, OpenKilledAsync);
     }
 
     /// <summary>Deletes what the scenarios have left on the disk.</summary>
@@ -53,7 +69,7 @@ internal sealed class DurableScenario
         s_folders.Clear();
     }
 
-    private Comparison Compare(string variant, int tasks, Contender reference, Contender queue) => new("durable", $"{_engine.Name} {variant}", reference, queue)
+    private Comparison Compare(string variant, int tasks, Contender reference, Contender queue) => new("durable", $"{_engine.Name} {variant}{_suffix}", reference, queue)
     {
         Multiple = tasks,
         RoundSeconds = 0.4,
@@ -70,7 +86,7 @@ internal sealed class DurableScenario
         using BareCommits bare = _engine.OpenBare(folder.Path);
         Round round = await Round.MeasureAsync(messages, () => RunAsync(messages, tasks, async () =>
         {
-            long number = await bare.InsertAsync(s_body);
+            long number = await bare.InsertAsync(_body);
             if (trip)
                 await bare.DeleteAsync(number);
         }));
@@ -85,7 +101,7 @@ internal sealed class DurableScenario
         await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = store });
         MessageQueue queue = await DeclareAsync(broker);
         store.Reset();
-        Round round = await Round.MeasureAsync(messages, () => RunAsync(messages, tasks, async () => await queue.SendAsync(new Message(s_body))));
+        Round round = await Round.MeasureAsync(messages, () => RunAsync(messages, tasks, async () => await queue.SendAsync(new Message(_body))));
         Round.Expect(messages, store.Messages, "messages stored");
         return round with { MeanBatch = (double)store.Messages / store.Commits };
     }
@@ -99,7 +115,7 @@ internal sealed class DurableScenario
         store.Reset();
         Round round = await Round.MeasureAsync(messages, () => RunAsync(messages, tasks, async () =>
         {
-            await queue.SendAsync(new Message(s_body));
+            await queue.SendAsync(new Message(_body));
             await (await queue.ReceiveAsync()).AckAsync();
         }));
         Round.Expect(0, queue.GetSnapshot().Messages, "messages left");
@@ -110,7 +126,22 @@ internal sealed class DurableScenario
     {
         using var folder = new TemporaryFolder();
         using BareCommits bare = _engine.OpenBare(folder.Path);
-        return await MedianAsync(messages, async () => await bare.InsertAsync(s_body));
+        return await MedianAsync(messages, async () => await bare.InsertAsync(_body));
+    }
+
+    // What the disk itself takes: a file that grows by a body for each flush.
+    private async Task<Round> AppendAsync(long messages)
+    {
+        using var folder = new TemporaryFolder();
+        using var file = new FileStream(Path.Combine(folder.Path, "log"), FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
+        return await Round.MeasureAsync(messages, () => Task.Run(() =>
+        {
+            for (long i = 0; i < messages; i++)
+            {
+                file.Write(_body);
+                RandomAccess.FlushToDisk(file.SafeFileHandle);
+            }
+        }));
     }
 
     private async Task<Round> LatencyOfSendAsync(long messages)
@@ -118,7 +149,7 @@ internal sealed class DurableScenario
         using var folder = new TemporaryFolder();
         await using MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = _engine.Open(folder.Path) });
         MessageQueue queue = await DeclareAsync(broker);
-        return await MedianAsync(messages, async () => await queue.SendAsync(new Message(s_body)));
+        return await MedianAsync(messages, async () => await queue.SendAsync(new Message(_body)));
     }
 
     // A round that lasts as long as if every message had taken the median.
@@ -183,7 +214,7 @@ internal sealed class DurableScenario
         await using (MessageBroker broker = await MessageBroker.OpenAsync(new MessageBrokerOptions { Store = _engine.OpenStill(clean) }))
         {
             MessageQueue queue = await broker.DeclareQueueAsync("durable", new QueueOptions { Overflow = OverflowPolicy.Buffer });
-            Message[] batch = [.. Enumerable.Range(0, 4_000).Select(static _ => new Message(s_body))];
+            Message[] batch = [.. Enumerable.Range(0, 4_000).Select(_ => new Message(_body))];
             for (int i = 0; i < Backlog; i += batch.Length)
                 await queue.SendBatchAsync(batch);
             // What the store does beside its commits must be over: files that change while they are copied do not belong together.

@@ -26,7 +26,7 @@ internal sealed class ArrivalRing
     private const long OneTicket = 1L << NumberBits;
     private const long NumberMask = OneTicket - 1;
 
-    private readonly Word _shared = new();
+    private Word? _shared;
     private Slot[]? _slots;
     // The last number that is in its lane.
     private long _taken;
@@ -52,10 +52,10 @@ internal sealed class ArrivalRing
     public Tally Out => _out;
 
     /// <summary>Tickets that nobody has taken; under the lock, and only fewer a moment later.</summary>
-    public long Unused => Volatile.Read(ref _shared.Value) >> NumberBits;
+    public long Unused => _shared is { } shared ? Volatile.Read(ref shared.Value) >> NumberBits : 0;
 
     /// <summary>Whether a message is in the ring or on its way there.</summary>
-    public bool HasArrivals => (Volatile.Read(ref _shared.Value) & NumberMask) != _taken;
+    public bool HasArrivals => _shared is { } shared && (Volatile.Read(ref shared.Value) & NumberMask) != _taken;
 
     /// <summary>Whether the numbers are given out here.</summary>
     public bool IsOpen => _out.Messages != 0;
@@ -63,10 +63,12 @@ internal sealed class ArrivalRing
     /// <summary>Leaves a message, on no lock. Returns its number; 0 if there is no ticket.</summary>
     public long TryAdd(Message message, long now)
     {
-        long seen = Volatile.Read(ref _shared.Value);
+        if (Volatile.Read(ref _shared) is not { } shared)
+            return 0;
+        long seen = Volatile.Read(ref shared.Value);
         while (seen >= OneTicket)
         {
-            long before = Interlocked.CompareExchange(ref _shared.Value, seen - OneTicket + 1, seen);
+            long before = Interlocked.CompareExchange(ref shared.Value, seen - OneTicket + 1, seen);
             if (before == seen)
             {
                 long number = (seen & NumberMask) + 1;
@@ -81,10 +83,12 @@ internal sealed class ArrivalRing
     /// <summary>The same for several at once, all or none. Returns the number of the first.</summary>
     public long TryAddAll(ReadOnlySpan<Message> messages, long now)
     {
-        long seen = Volatile.Read(ref _shared.Value);
+        if (Volatile.Read(ref _shared) is not { } shared)
+            return 0;
+        long seen = Volatile.Read(ref shared.Value);
         while (seen >> NumberBits >= messages.Length)
         {
-            long before = Interlocked.CompareExchange(ref _shared.Value, seen - messages.Length * OneTicket + messages.Length, seen);
+            long before = Interlocked.CompareExchange(ref shared.Value, seen - messages.Length * OneTicket + messages.Length, seen);
             if (before == seen)
             {
                 long first = (seen & NumberMask) + 1;
@@ -98,7 +102,7 @@ internal sealed class ArrivalRing
     }
 
     /// <summary>How many messages there are to take; under the lock, and more a moment later.</summary>
-    public int Count => (int)((Volatile.Read(ref _shared.Value) & NumberMask) - _taken);
+    public int Count => _shared is { } shared ? (int)((Volatile.Read(ref shared.Value) & NumberMask) - _taken) : 0;
 
     /// <summary>Takes the next message out, of those that <see cref="Count"/> has told of; under the lock, and then <see cref="Taken"/>.</summary>
     public QueuedMessage Take()
@@ -130,10 +134,14 @@ internal sealed class ArrivalRing
             _slots ??= new Slot[Size];
             _taken = lastNumber;
             Lend(gate, most);
-            Volatile.Write(ref _shared.Value, most * OneTicket | lastNumber);
+            Word word = _shared ?? new Word();
+            Volatile.Write(ref word.Value, most * OneTicket | lastNumber);
+            // With the word everything is there that a ticket leads to.
+            Volatile.Write(ref _shared, word);
             return;
         }
-        long seen = Volatile.Read(ref _shared.Value);
+        Word shared = _shared!;
+        long seen = Volatile.Read(ref shared.Value);
         while (true)
         {
             long left = seen >> NumberBits;
@@ -141,7 +149,7 @@ internal sealed class ArrivalRing
             // A few tickets more are not worth the swap.
             if (more < FewestTickets || left > Size / 2)
                 return;
-            long before = Interlocked.CompareExchange(ref _shared.Value, seen + more * OneTicket, seen);
+            long before = Interlocked.CompareExchange(ref shared.Value, seen + more * OneTicket, seen);
             if (before == seen)
             {
                 Lend(gate, more);
@@ -154,10 +162,12 @@ internal sealed class ArrivalRing
     /// <summary>Calls the tickets back that nobody has taken; under the lock. What is in the ring then has to be taken out, and then the numbers are the lock's.</summary>
     public void CallBack(OverflowGate gate)
     {
-        long seen = Volatile.Read(ref _shared.Value);
+        if (_shared is not { } shared)
+            return;
+        long seen = Volatile.Read(ref shared.Value);
         while (seen >= OneTicket)
         {
-            long before = Interlocked.CompareExchange(ref _shared.Value, seen & NumberMask, seen);
+            long before = Interlocked.CompareExchange(ref shared.Value, seen & NumberMask, seen);
             if (before == seen)
             {
                 long tickets = seen >> NumberBits;

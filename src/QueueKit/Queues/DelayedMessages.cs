@@ -20,9 +20,9 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
     private const int PagesPerLoad = 4;
     private const int ShareOfBuffer = 4;
 
-    // Pausing, or in no store: they have no other place.
-    private readonly SortedSet<DueKey> _pausing = [];
-    private readonly SortedDictionary<long, QueuedMessage> _bySequence = [];
+    // Pausing, or in no store: they have no other place. Made, as all of these are, with the first message: most queues have none.
+    private SortedSet<DueKey>? _pausing;
+    private SortedDictionary<long, QueuedMessage>? _bySequence;
     // Scheduled, and where their store has them.
     private SortedSet<DueKey>? _scheduled;
     private ScheduledLane?[]? _lanes;
@@ -40,13 +40,13 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
     private long _maxLoadedBytes = LoadedBytes;
 
     /// <summary>How many, wherever they are.</summary>
-    public long Count => _bySequence.Count + _paged.Messages;
+    public long Count => Loaded + _paged.Messages;
 
     /// <summary>Their bytes.</summary>
     public long Bytes => LoadedSize + _paged.Bytes;
 
     /// <summary>Those in memory.</summary>
-    public int Loaded => _bySequence.Count;
+    public int Loaded => _bySequence?.Count ?? 0;
 
     /// <summary>Their bytes.</summary>
     public long LoadedSize { get; private set; }
@@ -64,7 +64,7 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
     {
         get
         {
-            DueKey? first = _pausing.Count > 0 ? _pausing.Min : null;
+            DueKey? first = _pausing is { Count: > 0 } ? _pausing.Min : null;
             return _scheduled is { Count: > 0 } && (first is null || _scheduled.Min.CompareTo(first.Value) < 0) ? _scheduled.Min : first;
         }
     }
@@ -72,9 +72,9 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
     /// <summary>When the message longest in the queue was enqueued, of those in memory.</summary>
     public long? OldestEnqueuedAt()
     {
-        foreach (QueuedMessage message in _bySequence.Values)
-            return message.EnqueuedAt;
-        return null;
+        if (_bySequence is not { Count: > 0 })
+            return null;
+        return _bySequence.Values.First().EnqueuedAt;
     }
 
     /// <summary>Keeps what is in memory within a share of what the queue's ready messages may take there.</summary>
@@ -87,7 +87,7 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
     /// <summary>Adds a message that is only here until it is due: pausing, or on a transient queue.</summary>
     public void Add(in QueuedMessage message, long dueTicks)
     {
-        _pausing.Add(new DueKey(dueTicks, message.Sequence));
+        (_pausing ??= []).Add(new DueKey(dueTicks, message.Sequence));
         Load(message);
     }
 
@@ -115,7 +115,7 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
         }
         bool isScheduled = _scheduled?.Remove(first) ?? false;
         if (!isScheduled)
-            _pausing.Remove(first);
+            _pausing!.Remove(first);
         message = Unload(first.Sequence);
         if (isScheduled)
             _scheduledBytes -= message.Size;
@@ -359,13 +359,13 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
 
     private void Load(in QueuedMessage message)
     {
-        _bySequence.Add(message.Sequence, message);
+        (_bySequence ??= []).Add(message.Sequence, message);
         LoadedSize += message.Size;
     }
 
     private QueuedMessage Unload(long sequence)
     {
-        _bySequence.Remove(sequence, out QueuedMessage message);
+        _bySequence!.Remove(sequence, out QueuedMessage message);
         LoadedSize -= message.Size;
         return message;
     }

@@ -13,7 +13,8 @@ internal sealed class DeliverySlots(Witness witness, uint queue)
     // The slot of a delivery that found none: counted, so that the next opening knows that its list has gaps.
     private const int Untracked = -1;
 
-    private SlotMagazine _magazine = witness.Slots.TakeEmpty();
+    // None until the first delivery.
+    private SlotMagazine? _magazine;
     private SlotMagazine? _spare;
 
     /// <summary>Puts a delivery on record, before anybody sees it.</summary>
@@ -81,9 +82,9 @@ internal sealed class DeliverySlots(Witness witness, uint queue)
         if (slot > 0)
         {
             witness.Slots.Set(slot, 0);
-            if (_magazine.IsFull)
-                MakeRoom();
-            _magazine.Push(slot);
+            if (_magazine is not { IsFull: false } magazine)
+                magazine = MakeRoom();
+            magazine.Push(slot);
         }
         else if (slot == Untracked)
         {
@@ -102,11 +103,11 @@ internal sealed class DeliverySlots(Witness witness, uint queue)
             witness.Slots.Set(delivery.Slot, WitnessSlots.Word(queue, delivery.Sequence, state, delivery.History is { IsSuspect: true }, delivery.Message.Priority));
     }
 
-    private int Pop() => _magazine.Count > 0 || TryRefill() ? _magazine.Pop() : Untracked;
+    private int Pop() => _magazine is { Count: > 0 } || TryRefill() ? _magazine!.Pop() : Untracked;
 
     private bool TryRefill()
     {
-        SlotMagazine empty = _magazine;
+        SlotMagazine? empty = _magazine;
         if (_spare is { } spare)
         {
             _magazine = spare;
@@ -120,16 +121,17 @@ internal sealed class DeliverySlots(Witness witness, uint queue)
         {
             return false;
         }
-        witness.Slots.GiveEmpty(empty);
+        if (empty is not null)
+            witness.Slots.GiveEmpty(empty);
         return true;
     }
 
     // One full one is kept, so that a queue whose deliveries go up and down around the border does not go to the witness each time.
-    private void MakeRoom()
+    private SlotMagazine MakeRoom()
     {
         if (_spare is { } spare)
             witness.Slots.Give(spare);
         _spare = _magazine;
-        _magazine = witness.Slots.TakeEmpty();
+        return _magazine = witness.Slots.TakeEmpty();
     }
 }

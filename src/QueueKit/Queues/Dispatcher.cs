@@ -235,9 +235,9 @@ internal sealed class Dispatcher(QueueConductor conductor, QueueBooks books)
     }
 
     /// <summary>Brings the books up to date with every ack that was decided without the lock.</summary>
-    public void BookAcks(AckStack stack)
+    public void BookAcks(AckStack? stack)
     {
-        BookAcks(stack.TakeAll());
+        BookAcks(stack?.TakeAll());
         if (_hands is null)
             return;
         foreach (Hand hand in _hands)

@@ -13,6 +13,11 @@ internal sealed class QueueCatalog(BrokerContext broker)
 
     private readonly QueueRemoval _removal = new(broker);
     private uint _lastId;
+    // Most queues of an application are declared alike: they share what nobody changes. Under the broker's lock.
+    private QueueOptions _commonOptions = new();
+
+    /// <summary>How many messages were found at opening.</summary>
+    public long RecoveredMessages { get; private set; }
 
     /// <summary>What <see cref="Durability.Default"/> comes to, and whether the broker can keep the promise.</summary>
     public Durability Resolve(string name, QueueOptions options)
@@ -35,6 +40,7 @@ internal sealed class QueueCatalog(BrokerContext broker)
     public QueueConductor Create(string name, QueueOptions options, bool maybeLater, out Task? committed)
     {
         committed = null;
+        options = Common(options);
         if (options.Durability == Durability.Transient)
             return new QueueConductor(broker, name, 0, options);
         uint id = checked(++_lastId);
@@ -119,35 +125,53 @@ internal sealed class QueueCatalog(BrokerContext broker)
         broker.Store = store;
         broker.Pipeline = new CommitPipeline(store, broker.Scheduler, commits, broker.Telemetry, broker.Clock);
 
-        var queues = new List<StoreRecord>();
+        var deleted = new List<uint>();
+        var reader = new QueueRecordReader();
+        var attempts = new QueueByQueue(store, StoreKind.Attempts);
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))
-            queues.Add(record);
-        foreach (StoreRecord record in queues.Where(static record => !QueueRecord.IsDeleted(record)))
         {
-            (string name, QueueOptions options) = QueueRecord.Decode(record);
+            if (QueueRecord.IsDeleted(record))
+            {
+                deleted.Add(record.Key.Queue);
+                continue;
+            }
+            (string name, QueueOptions options) = reader.Decode(record);
             var queue = new QueueConductor(broker, name, record.Key.Queue, options);
-            await RecoverMessagesAsync(store, queue, recovery, commits.Counters, lastCommit.LastSequence, ct).ConfigureAwait(false);
+            RecoverMessages(store, queue, recovery, attempts, commits.Counters, lastCommit.LastSequence);
             yield return queue;
         }
         await recovery.ConcludeAsync().ConfigureAwait(false);
-        foreach (StoreRecord record in queues.Where(QueueRecord.IsDeleted))
-            _removal.Begin(record.Key.Queue);
+        foreach (uint queue in deleted)
+            _removal.Begin(queue);
     }
 
     // Messages are counted and not read: they come when it is their turn.
-    private static async Task RecoverMessagesAsync(IMessageStore store, QueueConductor queue, CrashRecovery recovery, LaneCounters counters, long lastSequence, CancellationToken ct)
+    private void RecoverMessages(IMessageStore store, QueueConductor queue, CrashRecovery recovery, QueueByQueue attemptRecords, LaneCounters counters, long lastSequence)
     {
         var attempts = new Dictionary<long, AttemptsRecord>();
-        await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Attempts, queue.Id), StoreKey.After(StoreKind.Attempts, queue.Id), ct).ConfigureAwait(false))
+        foreach (StoreRecord record in attemptRecords.Of(queue.Id))
             attempts.Add(record.Key.Sequence, AttemptsRecord.Decode(record));
         Dictionary<long, WitnessedDelivery> seen = recovery.SeenOf(queue.Id);
-        queue.Upkeep.Pages.Recover(attempts, seen, recovery.DoubtfulThrough);
+        bool hasMessages = counters.LanesOf(queue.Id).Concat(counters.ScheduledOf(queue.Id)).Any();
+        // Of an empty queue there is nothing to know.
+        if (attempts.Count > 0 || seen.Count > 0 || (hasMessages && recovery.DoubtfulThrough != 0))
+            queue.Upkeep.Pages.Recover(attempts, seen, recovery.DoubtfulThrough);
+        if (!hasMessages && seen.Count == 0)
+            return;
         recovery.LookFor(store, queue, seen, attempts, counters.ScheduledOf(queue.Id));
         foreach ((byte band, LaneCount count) in counters.ScheduledOf(queue.Id))
+        {
             queue.Upkeep.RecoverScheduled(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
+            RecoveredMessages += count.Messages;
+        }
         foreach ((byte band, LaneCount count) in counters.LanesOf(queue.Id))
+        {
             queue.Upkeep.Recover(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
+            RecoveredMessages += count.Messages;
+        }
     }
+
+    private QueueOptions Common(QueueOptions options) => options == _commonOptions ? _commonOptions : _commonOptions = options;
 
     private static async IAsyncEnumerable<StoreRecord> ReadAsync(IMessageStore store, StoreKey from, StoreKey to, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken ct)
     {
@@ -164,4 +188,38 @@ internal sealed class QueueCatalog(BrokerContext broker)
     }
 
     private Task Write(Action<StoreBatch> write, Action<StoreException>? notCommitted = null, Action? committed = null) => new AwaitedWork(FlushLevel.Flushed, write, committed, notCommitted).EnqueueTo(broker);
+
+    // The records of one kind, for one queue after the other in the order of their ids. Read in pages across queues: a look into the store for each of a hundred
+    // thousand queues, most of which have none, takes longer than everything else in an opening.
+    private sealed class QueueByQueue(IMessageStore store, StoreKind kind)
+    {
+        private readonly StorePage _page = new();
+        private int _next;
+        private StoreKey _from = StoreKey.First(kind);
+        private bool _hasMore = true;
+
+        public IEnumerable<StoreRecord> Of(uint queue)
+        {
+            while (GoTo(queue) && _page.Records[_next].Key.Queue == queue)
+                yield return _page.Records[_next++];
+        }
+
+        // What a queue that was deleted has left is passed over, and where it goes beyond the page not even read.
+        private bool GoTo(uint queue)
+        {
+            while (true)
+            {
+                while (_next < _page.Records.Count && _page.Records[_next].Key.Queue < queue)
+                    _next++;
+                if (_next < _page.Records.Count || !_hasMore)
+                    return _next < _page.Records.Count;
+                if (StoreKey.First(kind, queue) is var first && _from < first)
+                    _from = first;
+                _hasMore = store.Read(_from, StoreKey.After(kind), PageRecords, PageBytes, _page);
+                _next = 0;
+                if (_page.Records.Count > 0)
+                    _from = _page.Records[^1].Key.Next();
+            }
+        }
+    }
 }

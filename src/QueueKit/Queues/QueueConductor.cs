@@ -16,15 +16,15 @@ internal sealed class QueueConductor : IDeadlineTarget
     private readonly Lock _lock = new();
     private readonly QueueCore _core;
     private readonly BrokerContext _broker;
-    // Stands for all single receives.
-    private readonly Consumer _pull;
-    private readonly AckStack _acks = new();
+    // What an idle queue has no use for is made when it is first needed, so that a hundred thousand of them fit: here and in the parts.
+    private Consumer? _pull;
+    private AckStack? _acks;
+    private AckBooking? _booking;
     // Of a transient queue.
     private readonly ArrivalRing? _arrivals;
-    // The gate's limits, apart from what it counts: every send looks at them, and should not wait for the processor that counts.
+    // The gate's limits, apart from what it counts, for which a send should not have to wait.
     private long _maxMessages;
     private long _maxBytes;
-    private readonly AckBooking _booking;
     private long _armedAt = long.MaxValue;
 
     public QueueConductor(BrokerContext broker, string name, uint id, QueueOptions options)
@@ -36,13 +36,8 @@ internal sealed class QueueConductor : IDeadlineTarget
         FlushLevel = options.Durability == Durability.Flushed ? FlushLevel.Flushed : FlushLevel.Written;
         Durability = options.Durability;
         Observed = broker.Telemetry is { } telemetry ? new ObservedQueue(this, telemetry) : null;
-        _pull = new Consumer(this);
-        _booking = new AckBooking(this);
         _arrivals = IsDurable ? null : new ArrivalRing();
         _core = new QueueCore(this, options, _arrivals);
-        Upkeep = new QueueUpkeep(this);
-        Waits = new QueueWaits(this);
-        Consumers = new QueueConsumers(this);
         Commits = new QueueCommits(this);
     }
 
@@ -69,18 +64,23 @@ internal sealed class QueueConductor : IDeadlineTarget
     public QueueCommits Commits { get; }
 
     /// <summary>Waits that end without what they waited for.</summary>
-    public QueueWaits Waits { get; }
+    public QueueWaits Waits => new(this);
 
     /// <summary>What consumers ask besides messages.</summary>
-    public QueueConsumers Consumers { get; }
+    public QueueConsumers Consumers => new(this);
 
     /// <summary>What is done to the queue as a whole.</summary>
-    public QueueUpkeep Upkeep { get; }
+    public QueueUpkeep Upkeep => new(this);
 
     /// <summary>The queue for listeners; null where telemetry is left out.</summary>
     public ObservedQueue? Observed { get; }
 
     public long MaxBytes => _maxBytes;
+
+    // Stands for all single receives; under the lock. The others are made without it, by whoever acks first.
+    private Consumer Pull => _pull ??= new Consumer(this);
+    private AckStack Acks => Volatile.Read(ref _acks) ?? Interlocked.CompareExchange(ref _acks, new AckStack(), null) ?? _acks;
+    private AckBooking Booking => Volatile.Read(ref _booking) ?? Interlocked.CompareExchange(ref _booking, new AckBooking(this), null) ?? _booking;
 
     /// <summary>Whether there is something to receive, at a glance and without the lock: not to be relied upon.</summary>
     public bool SeemsToHaveMessages => Closure is null && (_arrivals is { HasArrivals: true } || (_core.Dispatcher.Ready.Count != 0 && !_core.Dispatcher.IsPaused));
@@ -191,14 +191,14 @@ internal sealed class QueueConductor : IDeadlineTarget
         {
             ThrowIfUnavailable();
             Moment moment = Enter(ref aftermath);
-            delivery = _core.Dispatcher.TryTake(_pull, LeaseState.Held, moment);
+            delivery = _core.Dispatcher.TryTake(Pull, LeaseState.Held, moment);
             // One look at a queue whose next message has yet to be read waits for that page.
             bool isLook = maxWait == TimeSpan.Zero;
             if (delivery is null && (!isLook || _core.HasUnread(moment)))
             {
                 receive = PendingReceive.Rent();
                 receive.IsLook = isLook;
-                receive.Consumer.Identity = _pull;
+                receive.Consumer.Identity = Pull;
                 BeginReceive(receive, isLook ? null : maxWait, moment, ct, ref aftermath);
             }
             Exit(moment, ref aftermath);
@@ -225,7 +225,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             taken = new InFlightDelivery[_core.Dispatcher.CountUpTo(max - (first is null ? 0 : 1)) + (first is null ? 0 : 1)];
             if (first is not null)
                 taken[count++] = first;
-            count += _core.Dispatcher.TakeMany(taken.AsSpan(count), _pull, moment);
+            count += _core.Dispatcher.TakeMany(taken.AsSpan(count), Pull, moment);
             _core.Intake.OfferTickets();
             Exit(moment, ref aftermath);
         }
@@ -348,9 +348,9 @@ internal sealed class QueueConductor : IDeadlineTarget
         }
         foreach (InFlightDelivery claimed in frozen)
             claimed.SettleClaimed();
-        _acks.PushAll(frozen);
+        Acks.PushAll(frozen);
         if (_core.Gate.WaitsForRoomOf(frozen.Length))
-            _booking.Request();
+            Booking.Request();
         return true;
     }
 
@@ -419,8 +419,8 @@ internal sealed class QueueConductor : IDeadlineTarget
         _core.Intake.Collect();
         if (_core.Gate.WaitingCount != 0)
             BookAllAcks();
-        else if (!_acks.IsEmpty)
-            _core.Dispatcher.BookAcks(_acks.TakeAll());
+        else if (_acks is { IsEmpty: false } acks)
+            _core.Dispatcher.BookAcks(acks.TakeAll());
         return moment;
     }
 
@@ -490,9 +490,9 @@ internal sealed class QueueConductor : IDeadlineTarget
             return delivery.Stale;
         // The swap, and the push, are full fences: either this sees the sender that has joined the line, or that sender sees this ack (JoinLine).
         if (!delivery.IsInHand)
-            _acks.Push(delivery);
+            Acks.Push(delivery);
         if (_core.Gate.WaitsForRoomOf(1))
-            _booking.Request();
+            Booking.Request();
         return SettleResult.Settled;
     }
 
@@ -561,7 +561,7 @@ internal sealed class QueueConductor : IDeadlineTarget
     private void BeginReceive(PendingReceive receive, TimeSpan? maxWait, in Moment moment, CancellationToken ct, ref Aftermath aftermath)
     {
         receive.Begin(this, maxWait is { } span && span.Ticks < long.MaxValue - moment.Now ? moment.Now + span.Ticks : long.MaxValue, ct);
-        if (_core.Pages?.Fault is { } fault)
+        if (_core.BacklogFault is { } fault)
             receive.Complete(null, QueueErrors.Again(fault), ref aftermath);
         else
             _core.Dispatcher.Wait(receive);

@@ -1,7 +1,7 @@
 namespace QueueKit.Queues;
 
 /// <summary>What consumers ask of a queue besides messages.</summary>
-internal sealed class QueueConsumers(QueueConductor queue)
+internal readonly struct QueueConsumers(QueueConductor queue)
 {
     /// <summary>Ends a consumer: it gets nothing more, and its waits end with nothing.</summary>
     public void Close(Consumer consumer, Hand? hand = null) => queue.Step((consumer, hand), static (core, x, in moment, ref aftermath) =>

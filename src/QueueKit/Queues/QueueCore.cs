@@ -23,6 +23,7 @@ internal sealed class QueueCore
     private long _maxLeaseTicks;
     // Whether a send has found no room and looked for victims: they are taken from the head, as deliveries are.
     private bool _hasSoughtVictims;
+    private LanePages? _pages;
 
     public QueueCore(QueueConductor conductor, QueueOptions options, ArrivalRing? arrivals)
     {
@@ -32,7 +33,6 @@ internal sealed class QueueCore
         _memory = conductor.IsDurable ? new MemoryShare(conductor.Broker.Memory) : null;
         Dispatcher = new Dispatcher(conductor, _books);
         Intake = new Intake(arrivals, _books, Dispatcher, Audit = new QueueAudit(conductor, _books, Dispatcher, _delayed));
-        Pages = conductor.IsDurable ? new LanePages(conductor, conductor.Broker.Store!) : null;
         _isDeadLetterQueue = QueueOptions.IsDeadLetterName(conductor.Name);
         Options = options;
         Apply(options);
@@ -47,7 +47,9 @@ internal sealed class QueueCore
     public QueueAudit Audit { get; }
 
     /// <summary>The backlog in the store; null where there is no store.</summary>
-    public LanePages? Pages { get; }
+    public LanePages? Pages => _conductor.IsDurable ? _pages ??= new LanePages(_conductor, _conductor.Broker.Store!) : null;
+    /// <inheritdoc cref="LanePages.Fault"/>
+    public StoreException? BacklogFault => _pages?.Fault;
     public QueueOptions Options { get; private set; }
 
     /// <summary>Whether something could be delivered, for all that is known, once it has been read.</summary>

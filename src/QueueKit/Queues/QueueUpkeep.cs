@@ -3,7 +3,7 @@ using QueueKit.Scheduling;
 namespace QueueKit.Queues;
 
 /// <summary>What is done to a queue as a whole, now and then: options, pause, purge, snapshot, recovery, the end. Each is one step under the conductor's lock.</summary>
-internal sealed class QueueUpkeep(QueueConductor queue)
+internal readonly struct QueueUpkeep(QueueConductor queue)
 {
     private Task _lastPurge = Task.CompletedTask;
 

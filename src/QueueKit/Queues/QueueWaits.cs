@@ -1,7 +1,7 @@
 namespace QueueKit.Queues;
 
 /// <summary>Sends that have to wait, and waits in a queue that end without what they waited for: cancelled, or out of time. None leaves its place taken.</summary>
-internal sealed class QueueWaits(QueueConductor queue)
+internal readonly struct QueueWaits(QueueConductor queue)
 {
     /// <summary>What a sender hears of the gate's verdict, if that is not to admit it.</summary>
     public ValueTask<SendReceipt> Answer(GateVerdict verdict, PendingSend? waiting, bool mayWait)

@@ -1,4 +1,5 @@
-using System.Text;
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 
@@ -50,7 +51,8 @@ internal sealed record QueueRecord
     {
         try
         {
-            return IsRight(record) && JsonSerializer.Deserialize(record.Head.Span, QueueRecordJson.Default.QueueRecord) is { Deleted: true };
+            // Of all the others it is known at once; in a name the quotation marks would be escaped.
+            return record.Head.Span.IndexOf("\"Deleted\":true"u8) >= 0 && IsRight(record) && JsonSerializer.Deserialize(record.Head.Span, QueueRecordJson.Default.QueueRecord) is { Deleted: true };
         }
         catch (JsonException)
         {
@@ -63,11 +65,19 @@ internal sealed record QueueRecord
     public static byte[] Seal(ReadOnlySpan<byte> json, in StoreKey key)
     {
         ReadOnlySpan<byte> open = json[..^1];
-        return [.. open, .. ChecksumField(open, key)];
+        byte[] value = new byte[open.Length + ChecksumFieldLength];
+        open.CopyTo(value);
+        WriteChecksumField(open, key, value.AsSpan(open.Length));
+        return value;
     }
 
-    private static byte[] ChecksumField(ReadOnlySpan<byte> open, in StoreKey key) =>
-        Encoding.UTF8.GetBytes($",\"Checksum\":\"{RecordChecksum.Add(RecordChecksum.Add(0, open), key):X8}\"}}");
+    private static void WriteChecksumField(ReadOnlySpan<byte> open, in StoreKey key, Span<byte> into)
+    {
+        ReadOnlySpan<byte> before = ",\"Checksum\":\""u8;
+        before.CopyTo(into);
+        RecordChecksum.Add(RecordChecksum.Add(0, open), key).TryFormat(into[before.Length..], out int digits, "X8", CultureInfo.InvariantCulture);
+        "\"}"u8.CopyTo(into[(before.Length + digits)..]);
+    }
 
     private static byte[] Serialize(string name, QueueOptions options) => JsonSerializer.SerializeToUtf8Bytes(
         new QueueRecord
@@ -97,7 +107,39 @@ internal sealed record QueueRecord
     public static bool IsRight(in StoreRecord record)
     {
         ReadOnlySpan<byte> value = record.Head.Span;
-        return value.Length > ChecksumFieldLength && value[^ChecksumFieldLength..].SequenceEqual(ChecksumField(value[..^ChecksumFieldLength], record.Key));
+        if (value.Length <= ChecksumFieldLength)
+            return false;
+        Span<byte> field = stackalloc byte[ChecksumFieldLength];
+        WriteChecksumField(value[..^ChecksumFieldLength], record.Key, field);
+        return value[^ChecksumFieldLength..].SequenceEqual(field);
+    }
+
+    /// <summary>Reads of a record that is right only whose it is; false if it does not begin as this version writes it.</summary>
+    /// <param name="record">The record.</param>
+    /// <param name="name">The queue's name.</param>
+    /// <param name="options">What stands behind it and before the checksum: where that is the same, so are the options.</param>
+    public static bool TryReadName(in StoreRecord record, [NotNullWhen(true)] out string? name, out ReadOnlySpan<byte> options)
+    {
+        ReadOnlySpan<byte> begin = "{\"Format\":1,\"Name\":"u8;
+        name = null;
+        options = default;
+        if (!IsRight(record) || !record.Head.Span.StartsWith(begin))
+            return false;
+        ReadOnlySpan<byte> rest = record.Head.Span[begin.Length..^ChecksumFieldLength];
+        try
+        {
+            var reader = new Utf8JsonReader(rest);
+            if (!reader.Read() || reader.TokenType != JsonTokenType.String)
+                return false;
+            name = reader.GetString()!;
+            options = rest[(int)reader.BytesConsumed..];
+            return true;
+        }
+        catch (Exception error) when (error is JsonException or InvalidOperationException)
+        {
+            // Whoever reads the whole of it says what is wrong.
+            return false;
+        }
     }
 
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: not a queue, of a newer format, or with options that no queue can have.</exception>
@@ -152,6 +194,37 @@ internal sealed record QueueRecord
         QueueName.Validate(Name, "The queue's name");
         options.Validate(Name);
         return options;
+    }
+}
+
+/// <summary>Reads the records of queues one after the other. Most queues of an application are declared alike: the options that were read last are not read, and not made, again.</summary>
+internal sealed class QueueRecordReader
+{
+    private byte[] _lastRead = [];
+    private QueueOptions? _lastOptions;
+
+    /// <inheritdoc cref="QueueRecord.Decode"/>
+    public (string Name, QueueOptions Options) Decode(in StoreRecord record)
+    {
+        if (!QueueRecord.TryReadName(record, out string? name, out ReadOnlySpan<byte> read))
+            return QueueRecord.Decode(record);
+        // What options may be depends on the name's ending too.
+        if (_lastOptions is not null && read.SequenceEqual(_lastRead) && !QueueOptions.IsDeadLetterName(name))
+        {
+            try
+            {
+                QueueName.Validate(name, "The queue's name");
+                return (name, _lastOptions);
+            }
+            catch (ArgumentException)
+            {
+                // Told below, as of any other record.
+            }
+        }
+        (string Name, QueueOptions Options) decoded = QueueRecord.Decode(record);
+        if (!QueueOptions.IsDeadLetterName(name))
+            (_lastRead, _lastOptions) = (read.ToArray(), decoded.Options);
+        return decoded;
     }
 }
 

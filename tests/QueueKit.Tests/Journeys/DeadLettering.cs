@@ -371,6 +371,21 @@ public class DeadLettering(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task WhereADurableQueueSendsItsDeadLettersNoTransientOneIsDeclared([Values] bool isReopened)
+    {
+        OnlyWithAStore();
+        await Declare("invoices", new QueueOptions { DeadLetterQueue = "graveyard" });
+        if (isReopened)
+            await Reopen("invoices");
+
+        Assert.That(async () => await Declare("graveyard", new QueueOptions { Durability = Durability.Transient }),
+            Throws.InstanceOf<QueueDeclarationException>().With.Message.Contains("invoices"));
+        // Once they go elsewhere the name is free.
+        await Declare("invoices", new QueueOptions { DeadLetterQueue = "elsewhere" });
+        await Declare("graveyard", new QueueOptions { Durability = Durability.Transient });
+    }
+
+    [Test]
     public async Task ATransientQueueMayHaveADurableQueueOfDeadLetters()
     {
         OnlyWithAStore();

@@ -205,6 +205,38 @@ public class Redelivery(Durability durability) : Journey(durability)
     }
 
     [Test]
+    public async Task EachOfManyQueuesFindsItsOwnFailedAttemptsAgain()
+    {
+        OnlyWithAStore();
+        var options = new QueueOptions { RetryDelay = RetryDelay.None };
+        for (int i = 0; i < 6; i++)
+        {
+            MessageQueue queue = await Declare($"queue {i}", options);
+            // Some have failed messages, one has none, and one has nothing at all.
+            await Send(queue, i == 4 ? [] : ["a", "b", "c"]);
+            for (int failures = FailuresOf(i); failures > 0; failures--)
+            {
+                (await Receive(queue)).Nack();
+                await Idle(queue);
+            }
+        }
+        // What is left of one that is gone is not taken for its neighbour's.
+        await Broker.DeleteQueueAsync("queue 1");
+
+        await Reopen("queue 0");
+
+        foreach (int i in (int[])[0, 2, 3, 5])
+        {
+            Delivery first = await Receive(Broker.GetQueue($"queue {i}"));
+            Assert.That((Text(first), first.Attempt), Is.EqualTo(("a", FailuresOf(i) + 1)), $"queue {i}");
+        }
+        Assert.That(Broker.TryGetQueue("queue 1", out _), Is.False);
+        Assert.That(Broker.GetQueue("queue 4").GetSnapshot().Messages, Is.Zero);
+
+        static int FailuresOf(int queue) => queue is 3 or 4 ? 0 : 1 + queue % 3;
+    }
+
+    [Test]
     public async Task FailedAttemptsSurviveAReopeningOfTheStore()
     {
         OnlyWithAStore();

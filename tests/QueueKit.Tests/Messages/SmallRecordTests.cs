@@ -162,6 +162,40 @@ public class SmallRecordTests
             QueueRecord.Encode(3, "orders", new QueueOptions { MaxAttempts = 7, RetryDelay = RetryDelay.List(TimeSpan.FromSeconds(1)) }),
             value => AssertUnreadable(() => QueueRecord.Decode(Stored(s_queueKey, value)), "queue 3"));
 
+    [Test]
+    public void QueuesThatWereDeclaredAlikeShareTheirOptionsAndOthersDoNot()
+    {
+        var reader = new QueueRecordReader();
+        (string Name, QueueOptions Options) Read(uint id, string name, QueueOptions options) => reader.Decode(Stored(QueueRecord.KeyOf(id), QueueRecord.Encode(id, name, options)));
+        var few = new QueueOptions { MaxMessages = 5 };
+
+        (string Name, QueueOptions Options) orders = Read(1, "orders", few), invoices = Read(2, "in\"voices ß", few), others = Read(3, "others", new QueueOptions { MaxMessages = 6 });
+
+        Assert.That((orders.Name, invoices.Name, others.Name), Is.EqualTo(("orders", "in\"voices ß", "others")));
+        Assert.That(invoices.Options, Is.SameAs(orders.Options));
+        Assert.That(orders.Options, Is.EqualTo(few));
+        Assert.That(others.Options, Is.EqualTo(new QueueOptions { MaxMessages = 6 }));
+    }
+
+    [Test]
+    public void WhatIsNoQueueIsUnreadableBehindOneThatIsToo()
+    {
+        var reader = new QueueRecordReader();
+        var options = new QueueOptions();
+        reader.Decode(Stored(QueueRecord.KeyOf(2), QueueRecord.Encode(2, "orders", options)));
+
+        byte[] flipped = QueueRecord.Encode(3, "orders", options);
+        flipped[^3] ^= 0x20;
+        AssertUnreadable(() => reader.Decode(Stored(s_queueKey, flipped)), "checksum");
+        AssertUnreadable(() => reader.Decode(Stored(s_queueKey, QueueRecord.Encode(3, " orders", options))), "white space");
+        AssertUnreadable(() => reader.Decode(Stored(s_queueKey, QueueRecord.Encode(3, "orders.dead", options))), "reserved");
+        AssertUnreadable(() => reader.Decode(Stored(s_queueKey, QueueRecord.EncodeDeleted(3, "orders"))), "queue 3");
+    }
+
+    [Test]
+    public void ANameThatSpeaksOfADeletionDeletesNothing() =>
+        Assert.That(QueueRecord.IsDeleted(Stored(s_queueKey, QueueRecord.Encode(3, "\"Deleted\":true", new QueueOptions()))), Is.False);
+
     // Commits
 
     [Test]
