@@ -6,6 +6,8 @@ namespace QueueKit.Queues;
 /// <summary>What the store's answers mean to a queue: a commit is applied, a refusal puts everything back, after a failure nobody knows.</summary>
 internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
 {
+    private Task _lastPurge = Task.CompletedTask;
+
     /// <summary>Writes the queue's own record, if the store has refused it; null otherwise. For the pipeline's thread.</summary>
     public Action<StoreBatch>? WriteUnstoredRecord { get; set; }
 
@@ -24,6 +26,9 @@ internal sealed class QueueCommits(QueueConductor queue) : ICommitTarget
         WriteUnstoredRecord?.Invoke(batch);
         return true;
     }
+
+    /// <summary>Puts a purge behind the one before it, which is returned.</summary>
+    public Task FollowPurge(Task ended) => Interlocked.Exchange(ref _lastPurge, ended);
 
     public void Committed(ReadOnlySpan<CommitWork> run, ref WakeList wakes) => queue.Step(new Share(queue, run), ref wakes, static (core, share, in moment, ref aftermath) =>
     {

@@ -70,7 +70,6 @@ internal sealed class QueueCore
         Dispatcher.Ready.Budget = _conductor.IsDurable && options.Overflow != OverflowPolicy.DropOldest ? _conductor.Broker.Memory : null;
         _delayed.Limit(Dispatcher.Ready.MaxLoadedMessages, Dispatcher.Ready.MaxLoadedBytes);
         Dispatcher.LeaseTicks = options.LeaseDuration.Ticks;
-        // Its victims are the oldest, which may have yet to be read.
         _hasSoughtVictims |= Gate.Policy == OverflowPolicy.DropOldest && Dispatcher.Ready.HasPaged;
         // Half of all time is longer than anybody waits, and can be added to now.
         _maxLeaseTicks = Math.Min(options.MaxLeaseDuration.Ticks, long.MaxValue / 2);
@@ -178,8 +177,7 @@ internal sealed class QueueCore
             Pages!.Request(Dispatcher.Ready, _delayed, moment, ref aftermath);
         if (Dispatcher.HasLooks && (Dispatcher.IsPaused || !Pages!.IsReading))
             Dispatcher.EndLooks(ref aftermath);
-        if (_memory is not null)
-            _memory.Note(_conductor.Closure is null ? Dispatcher.Ready : null, _delayed);
+        _memory?.Note(_conductor.Closure is null ? Dispatcher.Ready : null, _delayed);
     }
 
     /// <summary>The store has the messages of a send: they become ready, or delayed, and its victims are gone.</summary>

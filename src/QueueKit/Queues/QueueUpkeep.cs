@@ -5,8 +5,6 @@ namespace QueueKit.Queues;
 /// <summary>What is done to a queue as a whole, now and then: options, pause, purge, snapshot, recovery, the end. Each is one step under the conductor's lock.</summary>
 internal readonly struct QueueUpkeep(QueueConductor queue)
 {
-    private Task _lastPurge = Task.CompletedTask;
-
     /// <summary>Counts the messages of a lane that the store holds; they are read when it is their turn.</summary>
     public void Recover(int band, Tally messages, long lastSequence) =>
         queue.Step((band, messages, lastSequence), static (core, x, in _, ref _) => core.Recover(x.band, x.messages, x.lastSequence));
@@ -97,7 +95,7 @@ internal readonly struct QueueUpkeep(QueueConductor queue)
         ct.ThrowIfCancellationRequested();
         // One after the other: a second one would find, among what the first is removing, what was scheduled since.
         var ended = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        Task before = Interlocked.Exchange(ref _lastPurge, ended.Task);
+        Task before = queue.Commits.FollowPurge(ended.Task);
         try
         {
             if (!before.IsCompleted)
