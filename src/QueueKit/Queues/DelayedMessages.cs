@@ -282,7 +282,7 @@ internal sealed class DelayedMessages(MemoryBudget? budget)
             return;
         // Never so much that the next page would be wanted, to be given back again.
         while ((_scheduled.Count > messages / 2 || _scheduledBytes > bytes / 2) && _scheduled.Count > 1 && _scheduled.Max is var last && last.CompareTo(_lastTaken) > 0
-            && (isScarce || _scheduled.Count - 1 > _maxLoadedMessages / PagesPerLoad || _scheduledBytes - _bySequence[last.Sequence].Size > _maxLoadedBytes / PagesPerLoad))
+            && (isScarce || _scheduled.Count - 1 > _maxLoadedMessages / PagesPerLoad || _scheduledBytes - _bySequence![last.Sequence].Size > _maxLoadedBytes / PagesPerLoad))
         {
             _scheduled.Remove(last);
             QueuedMessage message = Unload(last.Sequence);
