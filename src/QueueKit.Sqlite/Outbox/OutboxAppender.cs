@@ -76,7 +76,7 @@ internal sealed class OutboxAppender
         command.CommandText = "SELECT file FROM pragma_database_list WHERE name = 'main'";
         string? name = command.ExecuteScalar() as string;
         if (!string.Equals(name, file.NameInSqlite, OperatingSystem.IsWindows() ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal))
-            throw OutboxErrors.OtherDatabase(file.Path, name is null or "" ? connection.DataSource : name);
+            throw OutboxErrors.OtherDatabase(file.Path, string.IsNullOrEmpty(name) ? ":memory:" : name);
         command.CommandText = "SELECT id FROM main.queuekit_outbox_file";
         try
         {

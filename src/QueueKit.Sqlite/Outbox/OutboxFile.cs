@@ -280,7 +280,7 @@ internal sealed class OutboxFile : IDisposable
         string full = System.IO.Path.GetFullPath(path);
         try
         {
-            return File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full;
+            return File.Exists(full) ? File.ResolveLinkTarget(full, returnFinalTarget: true)?.FullName ?? full : full;
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -183,20 +183,19 @@ internal sealed class OutboxPump : IAsyncDisposable
         {
             long last = File.LastRow, moved = Broker.FindWatermark(File.Id) ?? 0;
             bool hasGoneBack = last < moved;
-            long ambiguous = 0;
+            var leftovers = new List<long>();
             foreach ((string? queue, long first, long to) in File.Look(0))
             {
                 OutboxLane lane = AddLane(queue, out long mark);
                 lane.Last = to;
                 _lastSeen = Math.Max(_lastSeen, to);
-                if (first > mark)
-                    continue;
-                List<long> leftovers = File.ReadIds(queue, first, Math.Min(mark, to));
-                ambiguous += hasGoneBack ? leftovers.Count : 0;
-                _moved.Add(leftovers);
+                if (first <= mark)
+                    leftovers.AddRange(File.ReadIds(queue, first, Math.Min(mark, to)));
             }
-            if (ambiguous > 0)
-                throw OutboxErrors.GoneBack(File.Path, last, moved, ambiguous);
+            // Nothing is deleted that is not known to be what was moved.
+            if (hasGoneBack && leftovers.Count > 0)
+                throw OutboxErrors.GoneBack(File.Path, last, moved, leftovers.Count);
+            _moved.Add(leftovers);
             if (hasGoneBack)
             {
                 File.SkipTo(moved);
