@@ -22,13 +22,16 @@ internal sealed class Shop(string folder, Mishaps mishaps)
             .UseLiteDB(Path.Combine(folder, "queue.db"))           // the queues: a store of any kind
             .UseSqliteOutbox(Path.Combine(folder, "shop.db"));     // the application's own database
         await using MessageBroker broker = await MessageBroker.OpenAsync(options);
-        MessageQueue placed = await broker.DeclareQueueAsync("orders placed");
+        MessageQueue placed = await broker.DeclareQueueAsync("orders placed", new QueueOptions { MaxAttempts = null }); // no order is to blame for a crash
         SqliteOutbox outbox = broker.GetSqliteOutbox();
         // </open>
 
         await using MessageConsumer stock = placed.Consume(async (delivery, ct) => await BookAsync(delivery));
         while (_database.CountOrders() < orders)
+        {
             await PlaceAsync(outbox, placed, Products[random.Next(Products.Length)], pieces: random.Next(1, 5), changesMind: random.Next(10) == 0);
+            await Task.Delay(1); // until the next customer
+        }
 
         // What is committed is in its queue; then until nothing is left in that.
         await outbox.DrainAsync();
