@@ -1,3 +1,4 @@
+using System.Text;
 using Microsoft.Data.Sqlite;
 using QueueKit.Sqlite.Engine;
 
@@ -130,7 +131,7 @@ internal sealed class OutboxFile : IDisposable
             try
             {
                 while (_look.Step())
-                    found.Add((_look.IsNull(0) ? null : _look.GetText(0), _look.GetInt64(1), _look.GetInt64(2)));
+                    found.Add((_look.IsNull(0) ? null : Encoding.UTF8.GetString(_look.GetUtf8(0)), _look.GetInt64(1), _look.GetInt64(2)));
             }
             finally
             {

@@ -77,9 +77,13 @@ internal sealed class OutboxLane
             while (!ct.IsCancellationRequested && HasRows && await TryMoveBatchAsync(mayWait, ct).ConfigureAwait(false))
                 Proceed();
         }
-        catch (Exception error) when (error is OperationCanceledException or ObjectDisposedException)
+        catch (OperationCanceledException)
         {
-            // The outbox closes, or the broker has: the rows are found at the next opening.
+            // The outbox closes: the rows are found at the next opening.
+        }
+        catch (ObjectDisposedException)
+        {
+            // The broker closes, and with it the outbox: likewise.
         }
         catch (StoreException error) when (error.Fault != StoreFault.Refused)
         {

@@ -1,8 +1,8 @@
-using System.Globalization;
 using System.Text;
 using Microsoft.Data.Sqlite;
 using QueueKit.Faults.Kill;
 using QueueKit.Sqlite;
+using static QueueKit.Faults.Kill.KillChild;
 
 namespace QueueKit.Faults.Outbox;
 
@@ -14,9 +14,6 @@ namespace QueueKit.Faults.Outbox;
 /// </remarks>
 internal static class OutboxChild
 {
-    private static readonly Stream s_out = Console.OpenStandardOutput();
-    private static readonly Lock s_lock = new();
-
     public static string DatabaseIn(string folder) => Path.Combine(folder, "app.db");
 
     public static async Task<int> RunAsync(ChildOptions options)
@@ -106,15 +103,5 @@ internal static class OutboxChild
         command.CommandText = sql;
         command.Transaction = transaction;
         command.ExecuteNonQuery();
-    }
-
-    private static void Tell(string line)
-    {
-        byte[] bytes = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{line}\n"));
-        lock (s_lock)
-        {
-            s_out.Write(bytes);
-            s_out.Flush();
-        }
     }
 }

@@ -138,17 +138,19 @@ public class BadInputTests
     public async Task AHandlerThatFinishesWhileTheBrokerClosesMaySend()
     {
         var handling = new TaskCompletionSource();
-        Task closing = Task.CompletedTask;
-        MessageConsumer consumer = _orders.Consume(async (delivery, ct) =>
+        var closes = new TaskCompletionSource();
+        MessageConsumer consumer = _orders.Consume(async (_, _) =>
         {
-            closing = _app.Broker.CloseAsync(CancellationToken.None).AsTask();
             handling.SetResult();
+            await closes.Task;
             await _app.SendAsync(_orders, "last");
         });
         await _orders.SendAsync(OutboxJourney.MessageOf("first"));
         await handling.Task;
-        await consumer.Completion;
+        Task closing = _app.Broker.CloseAsync(CancellationToken.None).AsTask();
+        closes.SetResult();
         await closing;
+        await consumer.Completion;
         await _app.ReopenAsync();
 
         Assert.That(await OutboxJourney.TakeAllAsync(_app.Broker.GetQueue("orders")), Is.EqualTo(["last"]));

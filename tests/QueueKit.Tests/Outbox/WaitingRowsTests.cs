@@ -32,6 +32,19 @@ public class WaitingRowsTests
     }
 
     [Test]
+    public async Task ANameThatNoQueueCanHaveIsShownAsItIs()
+    {
+        await using OutboxJourney app = await OutboxJourney.BeginAsync();
+        MessageQueue orders = await app.Broker.DeclareQueueAsync("a");
+        app.Execute(Insert + "('a' || char(0) || 'b', '1'), ('', '2')");
+
+        await app.Outbox.DrainAsync();
+
+        Assert.That(orders.GetSnapshot().Messages, Is.Zero);
+        Assert.That(app.Outbox.GetSnapshot().Held.Select(static held => held.Queue), Is.EquivalentTo(["a\0b", ""]));
+    }
+
+    [Test]
     public async Task RowsForATransientQueueWait()
     {
         await using OutboxJourney app = await OutboxJourney.BeginAsync();
