@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using QueueKit.Diagnostics;
 using QueueKit.Queues;
@@ -20,6 +21,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
     // Both are made at the first use: most transactions are a batch of acks.
     private List<(MessageQueue Queue, List<Message> Messages)>? _sends;
     private List<Settlement>? _settlements;
+    private Dictionary<Guid, long>? _watermarks;
     private InFlightDelivery[] _settles = [];
     private int _settleCount;
     private int _inUse;
@@ -91,6 +93,20 @@ public sealed class BrokerTransaction : IAsyncDisposable
         return result;
     }
 
+    /// <summary>Says, in the same commit, how far a source of messages has been moved: so that after a crash it is known what has been and what has not.</summary>
+    /// <remarks>The commit is flushed, whatever the queues ask for: the source may forget what lies behind its watermark. One source is moved by one transaction after the other.</remarks>
+    /// <param name="source">Who the source is; the same in every life of it, and nobody else's.</param>
+    /// <param name="position">The last that is moved with this transaction; what it counts is the source's own.</param>
+    /// <exception cref="InvalidOperationException">The broker has no store; or the transaction is finished, or in use by another thread.</exception>
+    [Experimental("QUEUEKIT001")]
+    public void MoveWatermark(Guid source, long position)
+    {
+        using Use use = Begin();
+        if (_context.Pipeline is null)
+            throw new InvalidOperationException("The broker has no store in which a watermark could be kept. Set MessageBrokerOptions.Store when it is opened.");
+        (_watermarks ??= [])[source] = position;
+    }
+
     /// <summary>Makes everything take effect, in one commit. If it throws, nothing has: the deliveries can be settled again, except where the outcome is unknown.</summary>
     /// <param name="ct">Withdraws the transaction while it waits for places; later it is ignored.</param>
     /// <exception cref="LeaseLostException">A lease was lost, frozen for longer than <see cref="QueueOptions.MaxLeaseDuration"/>.</exception>
@@ -142,7 +158,7 @@ public sealed class BrokerTransaction : IAsyncDisposable
     {
         get
         {
-            if (_sends is not null || _settlements is not null || _settleCount == 0 || _settles[0].Queue.IsDurable)
+            if (_sends is not null || _settlements is not null || _watermarks is not null || _settleCount == 0 || _settles[0].Queue.IsDurable)
                 return false;
             for (int i = 1; i < _settleCount; i++)
             {
@@ -175,6 +191,8 @@ public sealed class BrokerTransaction : IAsyncDisposable
         for (int i = 0; i < _settleCount; i++)
             transfer.Leave(_settles[i], _settlements?[i] ?? Settlement.Ack);
         ReturnSettles();
+        foreach ((Guid source, long position) in _watermarks ?? [])
+            transfer.Mark(source, position);
         transfer.Begin();
         await transfer.Done.ConfigureAwait(false);
     }

@@ -25,6 +25,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly BrokerContext _context;
     private readonly QueueCatalog _catalog;
+    private volatile IMessageSource[] _sources = [];
     private Task? _closing;
 
     private MessageBroker(BrokerContext context)
@@ -43,6 +44,10 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
                 return [.. _queues.Values];
         }
     }
+
+    /// <summary>The sources that are open: those of <see cref="MessageBrokerOptions.Sources"/>, in their order.</summary>
+    [Experimental("QUEUEKIT001")]
+    public IReadOnlyList<IMessageSource> Sources => _sources;
 
     /// <summary>Completes when the broker is closed; faults with a <see cref="StoreException"/> when its store stops: transient queues go on, durable ones do not.</summary>
     public Task Completion => _completion.Task;
@@ -66,6 +71,8 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         if (options.Store is { } provider)
             await broker.OpenStoreAsync(provider, ct).ConfigureAwait(false);
         context.Telemetry?.Instruments.Add(broker);
+        if (options.Sources.Count > 0)
+            await broker.OpenSourcesAsync(options.Sources, ct).ConfigureAwait(false);
         return broker;
     }
 
@@ -109,7 +116,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
             await deletion.Ended.Task.CountedOn(_context.Scheduler);
         }
         if (committed is null)
-            return queue;
+            return Declared(queue);
         try
         {
             await committed.CountedOn(_context.Scheduler);
@@ -131,7 +138,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
                     _declarations.Remove(name);
             }
         }
-        return queue;
+        return Declared(queue);
     }
 
     /// <summary>Gets a queue.</summary>
@@ -199,6 +206,17 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         return new BrokerTransaction(this, _context);
     }
 
+    /// <summary>How far a source has been moved into the queues, by the last commit with <see cref="BrokerTransaction.MoveWatermark"/>; null if it never was. Reads the store: for the opening of a source.</summary>
+    /// <exception cref="InvalidOperationException">The broker has no store.</exception>
+    /// <exception cref="StoreException">The store cannot read it.</exception>
+    [Experimental("QUEUEKIT001")]
+    public long? FindWatermark(Guid source)
+    {
+        if (_context.Store is not { } store)
+            throw new InvalidOperationException("The broker has no store in which a watermark could be kept. Set MessageBrokerOptions.Store when it is opened.");
+        return WatermarkRecord.Find(store, source);
+    }
+
     /// <summary>Drains and closes: nothing more is taken in or handed out, running handlers finish, what has been sent and settled is committed, and the store is closed. What waits in transient queues is gone.</summary>
     /// <param name="ct">The deadline: when it is cancelled, handlers are cancelled too and what they hold is released. Without one, <see cref="MessageBrokerOptions.DrainTimeout"/> holds.</param>
     public ValueTask CloseAsync(CancellationToken ct = default)
@@ -261,6 +279,45 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
             queue.Conductor.Upkeep.Start();
         _context.Timer.LetGo();
         _ = WatchStoreAsync(_context.Pipeline!);
+    }
+
+    // Nobody has the broker yet: what a source moves now is there before anything is delivered.
+    private async Task OpenSourcesAsync(IList<IMessageSourceProvider> providers, CancellationToken ct)
+    {
+        try
+        {
+            foreach (IMessageSourceProvider provider in providers)
+                _sources = [.. _sources, await provider.OpenAsync(this, ct).ConfigureAwait(false)];
+        }
+        catch
+        {
+            await DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    private MessageQueue Declared(MessageQueue queue)
+    {
+        foreach (IMessageSource source in _sources)
+            source.QueueDeclared(queue);
+        return queue;
+    }
+
+    private async Task CloseSourcesAsync()
+    {
+        foreach (IMessageSource source in _sources)
+        {
+            try
+            {
+                await source.DisposeAsync().AsTask().CountedOn(_context.Scheduler);
+            }
+#pragma warning disable CA1031 // Not swallowed: it is logged, and the store has to be closed whatever a source does.
+            catch (Exception error)
+#pragma warning restore CA1031
+            {
+                _context.Log.SourceNotClosed(error);
+            }
+        }
     }
 
     private async Task WatchStoreAsync(CommitPipeline pipeline)
@@ -410,6 +467,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         await _context.Scheduler.Yield();
         CancellationToken deadline = ct.CanBeCanceled ? ct : timeout.Token;
         await Task.WhenAll(_consumers.Keys.Select(consumer => consumer.StopAsync(deadline).AsTask())).CountedOn(_context.Scheduler);
+        await CloseSourcesAsync().CountedOn(_context.Scheduler);
         var closed = new ObjectDisposedException(nameof(MessageBroker), "The broker is closed.");
         MessageQueue[] queues = [.. Queues];
         foreach (MessageQueue queue in queues)

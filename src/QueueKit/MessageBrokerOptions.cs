@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.Logging;
 using QueueKit.Stores;
@@ -9,6 +10,10 @@ public sealed class MessageBrokerOptions
 {
     /// <summary>The store behind durable queues; null (the default) for none: then every queue is transient.</summary>
     public IMessageStoreProvider? Store { get; set; }
+
+    /// <summary>From where messages come into the queues by themselves, each exactly once; none by default. Needs a store. Packages add extension methods for theirs.</summary>
+    [Experimental("QUEUEKIT001")]
+    public IList<IMessageSourceProvider> Sources { get; private set; } = [];
 
     /// <summary>The source of all time: clocks and timers. Default: <see cref="TimeProvider.System"/>.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
@@ -35,7 +40,12 @@ public sealed class MessageBrokerOptions
     // Left out for comparison: what telemetry costs where nobody listens is measured.
     internal bool HasTelemetry { get; set; } = true;
 
-    internal MessageBrokerOptions Copy() => (MessageBrokerOptions)MemberwiseClone();
+    internal MessageBrokerOptions Copy()
+    {
+        var copy = (MessageBrokerOptions)MemberwiseClone();
+        copy.Sources = [.. Sources];
+        return copy;
+    }
 
     /// <summary>Checks the options; what depends on the store, the opening finds.</summary>
     /// <exception cref="ArgumentException">An option is out of its range; the message names it and the range.</exception>
@@ -49,5 +59,9 @@ public sealed class MessageBrokerOptions
             throw new ArgumentException($"MessageBrokerOptions.MaxLoadedBytes is {MaxLoadedBytes}; it must be at least 1 MiB, or null for no limit.", "options");
         if (DrainTimeout < TimeSpan.Zero || DrainTimeout > TimeSpan.FromDays(49))
             throw new ArgumentException($"MessageBrokerOptions.DrainTimeout is {DrainTimeout}; it must lie between zero and 49 days.", "options");
+        if (Sources.Any(static source => source is null))
+            throw new ArgumentException("MessageBrokerOptions.Sources contains null: remove it.", "options");
+        if (Sources.Count > 0 && Store is null)
+            throw new ArgumentException($"MessageBrokerOptions.Sources has '{Sources[0].Description}', and Store is null: what comes from a source goes into durable queues. Give the broker a store too.", "options");
     }
 }

@@ -13,6 +13,9 @@ internal sealed record FaultOptions(string Level, int Runs, int Seed, string Sto
           LEVEL        kill      a child process sends, receives and acks; it is killed (SIGKILL) at a
                                  random moment and started again. The truth is kept in the parent:
                                  what counts is what it has read from the child before the kill.
+                       outbox    the same with a child that sends in transactions of an application's
+                                 SQLite database: every row committed there has its message, once,
+                                 and no message is without its row.
           --runs N     how many faults (default: 100)
           --seed S     repeats the random choices of an earlier run (default: random, printed)
           --store NAME litedb (default), rocksdb, sqlite
@@ -21,7 +24,7 @@ internal sealed record FaultOptions(string Level, int Runs, int Seed, string Sto
         Exit code 1 on any violation.
         """;
 
-    private static readonly string[] s_levels = ["kill"];
+    private static readonly string[] s_levels = ["kill", "outbox"];
     private static readonly string[] s_stores = ["litedb", "rocksdb", "sqlite"];
 
     /// <exception cref="FormatException">The command line cannot be followed; the message says why.</exception>

@@ -1,9 +1,12 @@
 using QueueKit.Faults;
 using QueueKit.Faults.Kill;
+using QueueKit.Faults.Outbox;
 
-// A level is one kind of fault; the child is what the kill level starts and kills.
+// A level is one kind of fault; the children are what the levels start and kill.
 if (args is ["child", ..])
-    return await KillChild.RunAsync(ChildOptions.Parse(args[1..]));
+    return await KillChild.RunAsync(ChildOptions.Parse(args));
+if (args is ["outbox-child", ..])
+    return await OutboxChild.RunAsync(ChildOptions.Parse(args));
 
 if (args is [] or ["--help" or "-h" or "help"])
 {
@@ -26,6 +29,7 @@ catch (FormatException mistake)
 FaultReport report = options.Level switch
 {
     "kill" => await KillLevel.RunAsync(options),
+    "outbox" => await OutboxLevel.RunAsync(options),
     _ => throw new InvalidOperationException($"Level '{options.Level}' is not built."),
 };
 report.Write(options.Json);

@@ -84,6 +84,9 @@ internal static unsafe partial class NativeSqlite
     [LibraryImport(Library), SuppressGCTransition]
     public static partial int sqlite3_bind_blob(nint statement, int index, void* value, int length, nint destructor);
 
+    [LibraryImport(Library)]
+    public static partial int sqlite3_bind_text(nint statement, int index, byte* value, int length, nint destructor);
+
     [LibraryImport(Library), SuppressGCTransition]
     public static partial int sqlite3_bind_null(nint statement, int index);
 

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices.Marshalling;
+using System.Text;
 using static QueueKit.Sqlite.Engine.NativeSqlite;
 
 namespace QueueKit.Sqlite.Engine;
@@ -9,8 +10,8 @@ internal sealed unsafe class Statement(Database database, nint handle) : IDispos
     // Where an empty blob lies: a null pointer would be NULL.
     private static readonly byte* s_nothing = (byte*)System.Runtime.InteropServices.NativeMemory.AllocZeroed(1);
 
-    private const nint NeverFreed = 0;
-    private const int BlobType = 4;
+    private const nint NeverFreed = 0, Copied = -1;
+    private const int IntegerType = 1, TextType = 3, BlobType = 4, NullType = 5;
 
     private nint _handle = handle;
 
@@ -18,6 +19,22 @@ internal sealed unsafe class Statement(Database database, nint handle) : IDispos
 
     /// <summary>Binds memory that stays as and where it is until the statement is reset and another value is bound.</summary>
     public void Bind(int index, byte* value, int length) => database.Check(sqlite3_bind_blob(_handle, index, length == 0 ? s_nothing : value, length, NeverFreed));
+
+    /// <summary>Binds a text.</summary>
+    public void Bind(int index, string value)
+    {
+        byte* utf8 = Utf8StringMarshaller.ConvertToUnmanaged(value);
+        try
+        {
+            database.Check(sqlite3_bind_text(_handle, index, utf8, Encoding.UTF8.GetByteCount(value), Copied));
+        }
+        finally
+        {
+            Utf8StringMarshaller.Free(utf8);
+        }
+    }
+
+    public void BindNull(int index) => database.Check(sqlite3_bind_null(_handle, index));
 
     /// <summary>Goes on to the next row; false at the end.</summary>
     public bool Step()
@@ -44,12 +61,25 @@ internal sealed unsafe class Statement(Database database, nint handle) : IDispos
 
     public bool IsBlob(int column) => sqlite3_column_type(_handle, column) == BlobType;
 
+    public bool IsText(int column) => sqlite3_column_type(_handle, column) == TextType;
+
+    public bool IsInteger(int column) => sqlite3_column_type(_handle, column) == IntegerType;
+
+    public bool IsNull(int column) => sqlite3_column_type(_handle, column) == NullType;
+
     public long GetInt64(int column) => sqlite3_column_int64(_handle, column);
 
     /// <summary>The bytes of a blob: good until the next step.</summary>
     public ReadOnlySpan<byte> GetBlob(int column)
     {
         byte* bytes = sqlite3_column_blob(_handle, column);
+        return new ReadOnlySpan<byte>(bytes, bytes == null ? 0 : sqlite3_column_bytes(_handle, column));
+    }
+
+    /// <summary>The bytes of a text in UTF-8: good until the next step.</summary>
+    public ReadOnlySpan<byte> GetUtf8(int column)
+    {
+        byte* bytes = sqlite3_column_text(_handle, column);
         return new ReadOnlySpan<byte>(bytes, bytes == null ? 0 : sqlite3_column_bytes(_handle, column));
     }
 

@@ -53,6 +53,9 @@ internal sealed partial class BrokerLog(ILoggerFactory? factory)
     [LoggerMessage(24, LogLevel.Error, "The backlog of queue '{Queue}' cannot be read on; it delivers what is loaded and nothing behind that: {Error}")]
     public partial void BacklogUnreadable(string queue, string error);
 
+    [LoggerMessage(25, LogLevel.Error, "A source of messages did not close well; what it has not moved is found at its next opening")]
+    public partial void SourceNotClosed(Exception error);
+
     [LoggerMessage(40, LogLevel.Warning, "'{Witness}' is missing beside a store that exists. Whether the store is complete nobody can tell, and every message in it counts as maybe delivered before")]
     public partial void WitnessMissing(string witness);
 

@@ -21,6 +21,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     private readonly List<Arrival> _arrivals = [];
     private readonly List<Exit> _exits = [];
     private readonly List<(QueueConductor Queue, Victims Victims)> _victims = [];
+    private List<(StoreKey Key, byte[] Record)>? _watermarks;
     private Completion<bool> _done;
     private PendingSend? _newcomer;
     private string? _unattended;
@@ -35,6 +36,13 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
 
     /// <summary>Adds a message for which a place has been taken.</summary>
     public void Arrive(QueueConductor queue, Message message, DeadLetterInfo? deadLetter = null) => _arrivals.Add(new Arrival(queue, message, deadLetter));
+
+    /// <summary>Moves a source's watermark in the same commit, which is then flushed: the source forgets what is behind it.</summary>
+    public void Mark(Guid source, long position)
+    {
+        Level = FlushLevel.Flushed;
+        (_watermarks ??= []).Add((WatermarkRecord.KeyOf(source), WatermarkRecord.Encode(source, position)));
+    }
 
     /// <summary>Adds ready messages that make room for an arrival and, if they are kept, their dead letters.</summary>
     public void Evict(QueueConductor queue, Victims victims)
@@ -77,7 +85,7 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
     /// <summary>Commits, if any queue concerned is durable, and applies.</summary>
     public void Begin()
     {
-        bool isDurable = _newcomer is not null;
+        bool isDurable = _newcomer is not null || _watermarks is not null;
         Level = _newcomer?.Level ?? Level;
         foreach (QueueConductor queue in Queues())
         {
@@ -101,6 +109,8 @@ internal sealed class Transfer(BrokerContext broker) : CommitWork, ICommitTarget
         _gone = FindGone();
         if (_gone is not null)
             return;
+        foreach ((StoreKey key, byte[] record) in _watermarks ?? [])
+            batch.Put(key, record);
         _newcomer?.WriteTo(batch, ref sequence);
         foreach (Arrival arrival in _arrivals)
         {

@@ -68,6 +68,9 @@ internal sealed class RebuildFindings
         int commits = keys.Count(static key => key.Kind == StoreKind.Delta);
         if (commits > 0)
             Say($"{Count(commits, "record")} of what commits changed in the counts {(commits == 1 ? "is" : "are")} lost; the messages were counted anew.");
+        int watermarks = keys.Count(static key => key.Kind == StoreKind.Watermark);
+        if (watermarks > 0)
+            Say($"How far {Count(watermarks, "source")} of messages (an outbox's rows of one queue, for example) had been moved is lost: what was moved last and is still there comes a second time.");
         foreach (StoreKey key in keys.Where(static key => key.Kind == StoreKind.Meta))
             Say($"The store's record of {MetaRecord.Describe(key)} is lost; it was made anew where it is needed.");
     }

@@ -109,6 +109,8 @@ public enum StoreKind : byte
     Attempts = 4,
     /// <summary>A message with a due time: delayed by its sender.</summary>
     Parked = 5,
+    /// <summary>How far a source of messages has been moved into the queues: see <see cref="BrokerTransaction.MoveWatermark"/>.</summary>
+    Watermark = 6,
     /// <summary>A message, by band, group and number. The last kind there is: appending to the end of an index is the quickest way into it.</summary>
     Message = 128,
 }

@@ -80,6 +80,9 @@ public sealed class StoreRebuild
                 See(record.Key);
                 Insert(record);
                 break;
+            case StoreKind.Watermark when RecordChecksum.IsRight(record.Head.Span, record.Key):
+                Insert(record);
+                break;
             case StoreKind.Delta when CommitRecord.TryReadNumber(record, out long number):
                 _commits.Add(number, record);
                 break;

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace QueueKit.Faults.Kill;
 
 /// <summary>What the parent tells its child.</summary>
-internal sealed record ChildOptions(string Store, string Folder, int Life, int Seed, bool Drain)
+internal sealed record ChildOptions(string Kind, string Store, string Folder, int Life, int Seed, bool Drain)
 {
     public const int Producers = 4;
     public const int Workers = 3;
@@ -12,8 +12,8 @@ internal sealed record ChildOptions(string Store, string Folder, int Life, int S
     public const char ScheduledMark = '~';
 
     public string[] ToArguments() =>
-        ["child", Store, Folder, Life.ToString(CultureInfo.InvariantCulture), Seed.ToString(CultureInfo.InvariantCulture), Drain ? "drain" : "live"];
+        [Kind, Store, Folder, Life.ToString(CultureInfo.InvariantCulture), Seed.ToString(CultureInfo.InvariantCulture), Drain ? "drain" : "live"];
 
     public static ChildOptions Parse(string[] args) =>
-        new(args[0], args[1], int.Parse(args[2], CultureInfo.InvariantCulture), int.Parse(args[3], CultureInfo.InvariantCulture), args[4] == "drain");
+        new(args[0], args[1], args[2], int.Parse(args[3], CultureInfo.InvariantCulture), int.Parse(args[4], CultureInfo.InvariantCulture), args[5] == "drain");
 }

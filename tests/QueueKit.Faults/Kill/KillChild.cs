@@ -37,6 +37,17 @@ internal static class KillChild
         return 0;
     }
 
+    /// <summary>Tells the parent. One write per line, and nothing is kept back: what is told is in the pipe before the next step.</summary>
+    public static void Tell(string line)
+    {
+        byte[] bytes = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{line}\n"));
+        lock (s_lock)
+        {
+            s_out.Write(bytes);
+            s_out.Flush();
+        }
+    }
+
     private static async Task ProduceAsync(MessageQueue queue, ChildOptions options, int producer)
     {
         var random = new Random(options.Seed * 31 + producer);
@@ -104,16 +115,5 @@ internal static class KillChild
             return "?";
         }
         return Encoding.ASCII.GetString(body.Slice(2, BinaryPrimitives.ReadUInt16LittleEndian(body)));
-    }
-
-    // One write per line, and nothing is kept back: what is told is in the pipe before the next step.
-    private static void Tell(string line)
-    {
-        byte[] bytes = Encoding.ASCII.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{line}\n"));
-        lock (s_lock)
-        {
-            s_out.Write(bytes);
-            s_out.Flush();
-        }
     }
 }

@@ -14,9 +14,15 @@ internal static class KillLevel
     // A child that does not drain in this time hangs.
     private static readonly TimeSpan s_patience = TimeSpan.FromSeconds(60);
 
-    public static async Task<FaultReport> RunAsync(FaultOptions options)
+    public static Task<FaultReport> RunAsync(FaultOptions options) => RunAsync(options, "child", static (_, _) => { });
+
+    /// <summary>Runs children of one kind.</summary>
+    /// <param name="options">How often, and on which store.</param>
+    /// <param name="child">The kind: the first argument of the child.</param>
+    /// <param name="check">Looks at the folder when everything is drained.</param>
+    public static async Task<FaultReport> RunAsync(FaultOptions options, string child, Action<string, Truth> check)
     {
-        AnsiConsole.MarkupLineInterpolated($"kill: {options.Runs:N0} times on {options.Store}, seed {options.Seed}");
+        AnsiConsole.MarkupLineInterpolated($"{options.Level}: {options.Runs:N0} times on {options.Store}, seed {options.Seed}");
         string folder = Directory.CreateTempSubdirectory("queuekit-kill-").FullName;
         var truth = new Truth();
         var random = new Random(options.Seed);
@@ -31,13 +37,14 @@ internal static class KillLevel
                 {
                     bool isEarly = random.Next(EarlyKills) == 0;
                     var life = TimeSpan.FromMilliseconds(random.Next(isEarly ? LongestStartMilliseconds : LongestLifeMilliseconds));
-                    await LiveAsync(new ChildOptions(options.Store, folder, lives, random.Next(), Drain: false), truth, life, isEarly);
+                    await LiveAsync(new ChildOptions(child, options.Store, folder, lives, random.Next(), Drain: false), truth, life, isEarly);
                     duringOpening += truth.Opened is null ? 1 : 0;
                     task.Increment(1);
                 }
             });
-            await LiveAsync(new ChildOptions(options.Store, folder, lives, random.Next(), Drain: true), truth, killAfter: null, isEarly: false);
+            await LiveAsync(new ChildOptions(child, options.Store, folder, lives, random.Next(), Drain: true), truth, killAfter: null, isEarly: false);
             truth.CheckNothingIsLost();
+            check(folder, truth);
         }
         finally
         {
@@ -45,7 +52,7 @@ internal static class KillLevel
         }
         return new FaultReport
         {
-            Level = "kill",
+            Level = options.Level,
             Store = options.Store,
             Runs = options.Runs,
             Seed = options.Seed,

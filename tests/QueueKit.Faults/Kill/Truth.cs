@@ -94,6 +94,23 @@ internal sealed class Truth
         }
     }
 
+    /// <summary>Compares what came with what the application has committed, whether the parent heard of the commit or not.</summary>
+    public void CheckAgainst(IReadOnlySet<string> committed)
+    {
+        foreach (string id in committed)
+        {
+            if (_messages.TryGetValue(id, out Known? known) && (known.Delivered || known.Confirmed))
+                continue;
+            Lost++;
+            _violations.Add($"{id} is committed and never came");
+        }
+        foreach ((string id, Known known) in _messages)
+        {
+            if (known.Delivered && !committed.Contains(id))
+                _violations.Add($"{id} came and is not committed");
+        }
+    }
+
     private void Delivered(string id, bool isRedelivered)
     {
         if (!_messages.TryGetValue(id, out Known? known))
