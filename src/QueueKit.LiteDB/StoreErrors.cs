@@ -54,6 +54,13 @@ internal static class StoreErrors
     public static StoreException RepairFailed(StorePaths paths, Exception cause) => new(
         StoreFault.Failed, $"The repair of '{paths.Data}' failed: {cause.Message} It needs as much free space as the store is large. The store's files are as they were; find the cause and call LiteDBStore.RepairAsync again.", paths.Data, cause);
 
+    public static StoreException BackupFailed(string path, string folder, Exception cause) => new(
+        StoreFault.Refused,
+        $"The backup of '{path}' in '{folder}' failed: {cause.Message} The store itself is as it was. Name a folder that is not there yet, in one that this process can write, on a disk with room.", folder, cause);
+
+    public static StoreException NotOpen(string path) => new(
+        StoreFault.Refused, $"The store '{path}' is not open: a backup is made while a broker has it. Closed, the data file can simply be copied.", path);
+
     public static StoreException WrongLog(StorePaths paths, string why) => new(
         StoreFault.Unreadable,
         $"'{paths.Log}' does not belong to '{paths.Data}': {why}. Copy and restore the two files together, and only while the store is closed. Nothing was touched.",

@@ -23,6 +23,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     private readonly TaskCompletionSource _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly BrokerContext _context;
     private readonly QueueCatalog _catalog;
+    private readonly BrokerBackups _backups = new();
     private Task? _closing;
 
     private MessageBroker(BrokerContext context)
@@ -186,6 +187,26 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
                 _deletions.Remove(name);
             deletion.Ended.SetResult();
         }
+    }
+
+    /// <summary>Copies the store into a folder while messages come and go: everything that was confirmed before the call, perhaps something that came later, nothing in part. Restoring is opening a broker on the store in that folder.</summary>
+    /// <remarks>
+    /// It is on the disk when this returns, and the folder is there only when it is complete. It has no witness, so whoever opens it is told of every message that
+    /// it was maybe delivered before. One backup at a time: another waits for its turn. Closing the broker gives it up.
+    /// </remarks>
+    /// <param name="folder">Empty or not there yet; the folder that it is to lie in is. The store has the same name in it as it has now; of RocksDB, the folder is the store.</param>
+    /// <param name="ct">Gives it up as soon as the store can; nothing is left of it then.</param>
+    /// <exception cref="StoreException"><see cref="StoreFault.Refused"/>: the broker has no store or one that cannot copy itself, the folder is in use, the disk is full, or the broker was closed meanwhile;
+    /// nothing is left of it and the broker goes on. <see cref="StoreFault.Unreadable"/>: the store is damaged. <see cref="StoreFault.Stopped"/>: it had stopped before.</exception>
+    /// <exception cref="ObjectDisposedException">The broker is closed.</exception>
+    public async ValueTask BackupAsync(string folder, CancellationToken ct = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(folder);
+        ct.ThrowIfCancellationRequested();
+        lock (_lock)
+            ThrowIfClosed();
+        await _backups.RunAsync(_context.Pipeline?.Store, folder, ct).AsTask().CountedOn(_context.Scheduler);
+        _context.Log.BackedUp(folder);
     }
 
     /// <summary>Begins a transaction over queues of this broker.</summary>
@@ -400,6 +421,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         // Before the pipeline ends: a settle that comes later says that the lease is lost, one that came before is committed.
         foreach (MessageQueue queue in queues)
             queue.Conductor.Upkeep.LoseLeases();
+        await _backups.StopAsync().CountedOn(_context.Scheduler);
         _context.IsClosed = true;
         _context.Telemetry?.Instruments.Remove(this);
         try

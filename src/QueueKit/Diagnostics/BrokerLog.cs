@@ -23,6 +23,9 @@ internal sealed partial class BrokerLog(ILoggerFactory? factory)
     [LoggerMessage(5, LogLevel.Information, "Closed")]
     public partial void Closed();
 
+    [LoggerMessage(6, LogLevel.Information, "Backed up to '{Folder}'")]
+    public partial void BackedUp(string folder);
+
     [LoggerMessage(10, LogLevel.Warning, "Queue '{Queue}' is full and drops messages as its policy says ({Policy}). Every one is counted; this line comes once per burst.")]
     public partial void DropsBegan(string queue, OverflowPolicy policy);
 
