@@ -59,6 +59,7 @@ public static class BackupFolder
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             // The disk that fails the backup fails this too.
+            return;
         }
     }
 
