@@ -25,6 +25,10 @@ public sealed class MessageBrokerOptions
     /// <summary>The largest message by <see cref="Message.Size"/>, in bytes; 1 to 1 GiB. Default: 16 MiB. A store may allow less.</summary>
     public int MaxMessageBytes { get; set; } = 16 * 1024 * 1024;
 
+    /// <summary>How much memory the waiting messages of all durable queues may take, in bytes; at least 1 MiB, null for no limit. Default: 256 MiB. What exceeds it waits in the store alone and is read, a few messages at a time, when it is its turn.</summary>
+    /// <remarks>About 200 bytes are counted for what is around each message. A queue that is read from keeps at least a few messages (64, or 64 KiB) in memory. Queues under <see cref="OverflowPolicy.DropOldest"/> need theirs at hand: they count, but are not held to it.</remarks>
+    public long? MaxLoadedBytes { get; set; } = 256 * 1024 * 1024;
+
     /// <summary>How long a close without a deadline of its own waits for running handlers; 0 to 49 days. Default: 30 s.</summary>
     public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
@@ -41,6 +45,8 @@ public sealed class MessageBrokerOptions
             throw new ArgumentException("MessageBrokerOptions.TimeProvider is null: take TimeProvider.System, or a clock of your own.", "options");
         if (MaxMessageBytes is < 1 or > 1 << 30)
             throw new ArgumentException($"MessageBrokerOptions.MaxMessageBytes is {MaxMessageBytes}; it must lie between 1 byte and 1 GiB.", "options");
+        if (MaxLoadedBytes < 1024 * 1024)
+            throw new ArgumentException($"MessageBrokerOptions.MaxLoadedBytes is {MaxLoadedBytes}; it must be at least 1 MiB, or null for no limit.", "options");
         if (DrainTimeout < TimeSpan.Zero || DrainTimeout > TimeSpan.FromDays(49))
             throw new ArgumentException($"MessageBrokerOptions.DrainTimeout is {DrainTimeout}; it must lie between zero and 49 days.", "options");
     }

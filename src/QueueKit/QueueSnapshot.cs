@@ -27,8 +27,11 @@ public sealed record QueueSnapshot
     /// <summary>The part of <see cref="Ready"/> that is not in memory: it is read from the store, in order, as the messages before it are taken.</summary>
     public required StateSnapshot Paged { get; init; }
 
-    /// <summary>Waiting for a due time or a retry. The oldest age counts from admission.</summary>
+    /// <summary>Waiting for a due time or a retry. The oldest age counts from admission, of those in memory.</summary>
     public required StateSnapshot Delayed { get; init; }
+
+    /// <summary>The part of <see cref="Delayed"/> that is not in memory: it is read from the store as it becomes due, as far as there is room beside what is ready.</summary>
+    public required StateSnapshot PagedDelayed { get; init; }
 
     /// <summary>With consumers, under a lease. The oldest age counts from the hand-over.</summary>
     public required StateSnapshot InFlight { get; init; }

@@ -19,6 +19,7 @@ internal sealed class BrokerContext
         MaxMessageBytes = options.MaxMessageBytes;
         DeadLetters = new DeadLetters(this);
         Ward = new SuspectWard(this);
+        Memory = new MemoryBudget(options.MaxLoadedBytes);
     }
 
     public MessageBrokerOptions Options { get; }
@@ -47,6 +48,9 @@ internal sealed class BrokerContext
 
     /// <summary>Where one suspect at a time is.</summary>
     public SuspectWard Ward { get; }
+
+    /// <summary>What waiting messages of durable queues may take in memory.</summary>
+    public MemoryBudget Memory { get; }
 
     public int MaxMessageBytes { get; set; }
 

@@ -12,6 +12,9 @@ namespace QueueKit.Queues;
 /// </remarks>
 internal sealed class CrashRecovery
 {
+    private const int SearchedRecords = 1024;
+    private const long SearchedBytes = 8 * 1024 * 1024;
+
     private readonly BrokerContext _broker;
     private readonly Witness? _witness;
     private readonly CommitRecord _lastCommit;
@@ -21,7 +24,7 @@ internal sealed class CrashRecovery
     private readonly List<Started> _started = [];
 
     // A message that a consumer had when the process ended, with what is known of its attempts, to which a charge is added.
-    private readonly record struct Started(QueueConductor Queue, long Sequence, bool WasSuspect, Dictionary<long, AttemptsRecord> Attempts, MessageHistory? Loaded);
+    private readonly record struct Started(QueueConductor Queue, long Sequence, bool WasSuspect, Dictionary<long, AttemptsRecord> Attempts);
 
     /// <param name="broker">The broker that is being opened.</param>
     /// <param name="witness">The store's.</param>
@@ -62,27 +65,47 @@ internal sealed class CrashRecovery
     /// <param name="store">The store.</param>
     /// <param name="queue">Their queue.</param>
     /// <param name="seen">What <see cref="SeenOf"/> says; what is gone is taken out.</param>
-    /// <param name="attempts">The failed attempts at the queue's other messages.</param>
-    /// <param name="scheduled">Those messages that are loaded already.</param>
-    public void LookFor(IMessageStore store, QueueConductor queue, Dictionary<long, WitnessedDelivery> seen, Dictionary<long, AttemptsRecord> attempts, IReadOnlyDictionary<long, MessageHistory> scheduled)
+    /// <param name="attempts">The failed attempts at the queue's messages.</param>
+    /// <param name="scheduled">How many scheduled messages the queue has, by the store's bands.</param>
+    public void LookFor(IMessageStore store, QueueConductor queue, Dictionary<long, WitnessedDelivery> seen, Dictionary<long, AttemptsRecord> attempts, IEnumerable<(byte Band, LaneCount Count)> scheduled)
     {
+        if (seen.Count == 0)
+            return;
         var page = new StorePage();
+        var missing = new HashSet<long>();
         foreach ((long sequence, WitnessedDelivery delivery) in seen)
         {
             StoreKey key = StoredMessage.KeyOf(queue.Id, delivery.Band, 0, sequence);
-            bool isScheduled = scheduled.TryGetValue(sequence, out MessageHistory? loaded);
-            if (!isScheduled)
-            {
-                store.Read(key, key.Next(), 1, 1, page);
-                if (page.Records.Count == 0)
-                {
-                    seen.Remove(sequence);
-                    continue;
-                }
-            }
+            store.Read(key, key.Next(), 1, 1, page);
+            if (page.Records.Count == 0)
+                missing.Add(sequence);
+        }
+        foreach ((byte band, _) in scheduled)
+            LookForScheduled(store, queue.Id, (byte)(Message.MaxPriority - band), missing, page);
+        foreach (long sequence in missing)
+            seen.Remove(sequence);
+        foreach ((long sequence, WitnessedDelivery delivery) in seen)
+        {
             _kept.Add(delivery.Slot, delivery);
             if (delivery.State == SlotState.Started)
-                _started.Add(new Started(queue, sequence, _seen[queue.Id][sequence].IsSuspect, attempts, loaded));
+                _started.Add(new Started(queue, sequence, _seen[queue.Id][sequence].IsSuspect, attempts));
+        }
+    }
+
+    // The due time in their keys is not known, but they have been due: among what is due by now, they are the first.
+    private void LookForScheduled(IMessageStore store, uint queue, byte band, HashSet<long> missing, StorePage page)
+    {
+        (StoreKey from, StoreKey end) = StoredMessage.ScheduledRange(queue, band, new DueKey(0, long.MinValue));
+        long now = _broker.Clock.ToUtc(_broker.Clock.Now).UtcTicks;
+        for (bool hasMore = true; hasMore && missing.Count > 0;)
+        {
+            hasMore = store.Read(from, end, SearchedRecords, SearchedBytes, page);
+            foreach (StoreRecord record in page.Records)
+            {
+                missing.Remove(record.Key.Sequence);
+                from = record.Key.Next();
+                hasMore &= record.Key.Order <= now;
+            }
         }
     }
 
@@ -119,7 +142,7 @@ internal sealed class CrashRecovery
         AttemptsRecord charged = default;
         if (culprit is { } guilty)
         {
-            AttemptsRecord known = guilty.Loaded is { } loaded ? new AttemptsRecord(loaded.FailedAttempts, 0, loaded.LastError, loaded.Deaths) : guilty.Attempts.GetValueOrDefault(guilty.Sequence);
+            AttemptsRecord known = guilty.Attempts.GetValueOrDefault(guilty.Sequence);
             charged = new AttemptsRecord(known.FailedAttempts + 1, 0, "The process ended while this message was being handled.", known.Deaths + 1);
         }
         try
@@ -140,10 +163,7 @@ internal sealed class CrashRecovery
         }
         if (culprit is not { } found)
             return;
-        if (found.Loaded is { } history)
-            history.Charge(charged);
-        else
-            found.Attempts[found.Sequence] = charged;
+        found.Attempts[found.Sequence] = charged;
         _broker.Log.ProcessEndedIn(found.Queue.Name, found.Sequence, charged.FailedAttempts);
     }
 }

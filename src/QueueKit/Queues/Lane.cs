@@ -15,6 +15,10 @@ internal sealed class Lane
     private readonly SegmentedQueue<QueuedMessage> _fresh = new();
     private PriorityQueue<QueuedMessage, long>? _returned;
     private Tally _paged;
+    private long _returnedBytes;
+
+    /// <summary>The loaded messages that came back, or were scheduled.</summary>
+    public Tally Returned => new() { Messages = _returned?.Count ?? 0, Bytes = _returnedBytes };
 
     /// <summary>The loaded messages.</summary>
     public int Count => _fresh.Count + (_returned?.Count ?? 0);
@@ -43,14 +47,22 @@ internal sealed class Lane
     public void Append(in QueuedMessage message) => _fresh.Enqueue(message);
 
     /// <summary>Puts a message in its place by its number.</summary>
-    public void Insert(in QueuedMessage message) => (_returned ??= new()).Enqueue(message, message.Sequence);
+    public void Insert(in QueuedMessage message)
+    {
+        (_returned ??= new()).Enqueue(message, message.Sequence);
+        _returnedBytes += message.Size;
+    }
 
     /// <summary>Takes the head. There must be one.</summary>
     public QueuedMessage Take()
     {
-        if (ReturnedIsNext)
-            return _returned!.Dequeue();
-        _fresh.TryDequeue(out QueuedMessage message);
+        if (!ReturnedIsNext)
+        {
+            _fresh.TryDequeue(out QueuedMessage fresh);
+            return fresh;
+        }
+        QueuedMessage message = _returned!.Dequeue();
+        _returnedBytes -= message.Size;
         return message;
     }
 

@@ -14,6 +14,9 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     private Dictionary<long, WitnessedDelivery> _seen = [];
     private long _doubtfulThrough;
     private LanePage _asked;
+    // Set while scheduled messages are asked for, and not a part of a lane.
+    private DelayedPage? _askedScheduled;
+    private DueKey? _scheduledCursor;
     // What was asked for is being deleted: when it comes it is thrown away.
     private bool _isStale;
     private int _deletions;
@@ -59,19 +62,35 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     }
 
     /// <summary>The last move of a lock hold: if there is a page to read, the aftermath gets the reading of it. Nothing is read of a queue that nobody takes from.</summary>
-    public void Request(LaneScheduler ready, ref Aftermath aftermath)
+    public void Request(LaneScheduler ready, DelayedMessages delayed, in Moment moment, ref Aftermath aftermath)
     {
-        if (IsReading || _deletions > 0 || Fault is not null || queue.Closure is not null || queue.IsStoreStopped || ready.NextPage() is not { } page)
+        if (IsReading || _deletions > 0 || Fault is not null || queue.Closure is not null || queue.IsStoreStopped)
             return;
-        Begin(page);
+        // What is due goes first, what is ready next, and what is to come last.
+        DelayedPage? scheduled = delayed.HasPaged ? delayed.NextPage(moment.Utc.UtcTicks, ready.HasRoomForDue) : null;
+        if (!(scheduled is { IsDue: true }) && ready.NextPage() is { } page)
+            Begin(page);
+        else if (scheduled is not null)
+            Begin(scheduled, delayed);
+        else
+            return;
         aftermath.Wakes.Add(this);
     }
 
     private void Begin(LanePage page)
     {
         _asked = page;
+        _askedScheduled = null;
         IsReading = true;
         _isStale = false;
+    }
+
+    private void Begin(DelayedPage page, DelayedMessages delayed)
+    {
+        _askedScheduled = page;
+        IsReading = true;
+        _isStale = false;
+        delayed.BeginReading(page);
     }
 
     /// <summary>Reads the first page at once: the victims of a policy that drops the oldest must be at hand. While the queue is opened.</summary>
@@ -120,11 +139,7 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
         bool hasMore = false;
         try
         {
-            byte band = (byte)_asked.Band;
-            hasMore = store.Read(StoredMessage.KeyOf(queue.Id, band, 0, _asked.From), StoredMessage.KeyOf(queue.Id, band, 0, _asked.Last).Next(), _asked.MaxMessages, _asked.MaxBytes, _page);
-            long now = queue.Clock.Now;
-            foreach (StoreRecord record in _page.Records)
-                _messages.Add(Restore(record, now));
+            hasMore = _askedScheduled is { } scheduled ? ReadScheduled(scheduled) : ReadLane();
         }
         catch (StoreException error)
         {
@@ -140,27 +155,73 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
         queue.Step((Pages: this, hasMore, fault), static (core, x, in moment, ref aftermath) => x.Pages.Arrive(core, x.hasMore, x.fault, moment, ref aftermath));
     }
 
+    private bool ReadLane()
+    {
+        byte band = (byte)_asked.Band;
+        bool hasMore = store.Read(StoredMessage.KeyOf(queue.Id, band, 0, _asked.From), StoredMessage.KeyOf(queue.Id, band, 0, _asked.Last).Next(), _asked.MaxMessages, _asked.MaxBytes, _page);
+        long now = queue.Clock.Now;
+        foreach (StoreRecord record in _page.Records)
+            _messages.Add(Restore(record, now));
+        return hasMore;
+    }
+
+    private bool ReadScheduled(DelayedPage asked)
+    {
+        _scheduledCursor = asked.From;
+        (StoreKey from, StoreKey to) = StoredMessage.ScheduledRange(queue.Id, (byte)asked.Band, asked.From);
+        bool hasMore = store.Read(from, to, asked.MaxMessages, asked.MaxBytes, _page);
+        long now = queue.Clock.Now;
+        foreach (StoreRecord record in _page.Records)
+        {
+            // What was written a moment ago is on its way into the books.
+            if (record.Key.Sequence <= asked.LastPlaced)
+                _messages.Add(Restore(record, now));
+            _scheduledCursor = new DueKey(record.Key.Order, record.Key.Sequence).Next();
+        }
+        if (!hasMore)
+            _scheduledCursor = null;
+        return hasMore;
+    }
+
     // Under the lock.
     private void Arrive(QueueCore core, bool hasMore, StoreException? fault, in Moment moment, ref Aftermath aftermath)
     {
         IsReading = false;
-        if (_isStale || queue.Closure is not null)
+        bool isCurrent = _askedScheduled is null || core.Delayed.EndReading();
+        if (_isStale || !isCurrent || queue.Closure is not null)
             return;
         foreach (WaitingMessage waiting in _messages)
         {
             _attempts.Remove(waiting.Message.Sequence);
             _seen.Remove(waiting.Message.Sequence);
-            core.Load(_asked.Band, waiting, moment, ref aftermath);
+            if (_askedScheduled is { } scheduled)
+                core.LoadScheduled(scheduled.Band, waiting, moment, ref aftermath);
+            else
+                core.Load(_asked.Band, waiting, moment, ref aftermath);
         }
-        long cursor = hasMore || fault is not null
-            ? _messages.Count == 0 ? _asked.From : _messages[^1].Message.Sequence + 1
-            : _asked.Last + 1;
-        Tally missing = core.Dispatcher.Ready.MoveCursor(_asked.Band, cursor);
-        if (fault is null && !core.Dispatcher.Ready.IsPagedAt(_asked.Band) && missing.Messages != 0)
+        Tally missing = _askedScheduled is { } asked ? ArriveScheduled(core, asked, moment, ref aftermath) : ArriveLane(core, hasMore || fault is not null);
+        if (fault is null && missing.Messages != 0)
             fault = Missing(missing);
         _messages.Clear();
         if (fault is not null)
             Fail(core, fault, moment, ref aftermath);
+    }
+
+    // What the store was to have and does not.
+    private Tally ArriveLane(QueueCore core, bool hasMore)
+    {
+        long cursor = !hasMore ? _asked.Last + 1 : _messages.Count == 0 ? _asked.From : _messages[^1].Message.Sequence + 1;
+        Tally left = core.Dispatcher.Ready.MoveCursor(_asked.Band, cursor);
+        return core.Dispatcher.Ready.IsPagedAt(_asked.Band) ? default : left;
+    }
+
+    private Tally ArriveScheduled(QueueCore core, DelayedPage asked, in Moment moment, ref Aftermath aftermath)
+    {
+        foreach (QueuedMessage message in core.Delayed.MoveCursor(asked.Band, _scheduledCursor))
+            core.LoadScheduled(asked.Band, new WaitingMessage(message, message.History!.ScheduledTicks), moment, ref aftermath);
+        Tally left = _scheduledCursor is null ? core.Delayed.PagedAt(asked.Band) : default;
+        core.Delayed.GiveBackEnd();
+        return left;
     }
 
     private StoreException Missing(Tally missing) => new(StoreFault.Unreadable, missing.Messages > 0

@@ -10,9 +10,12 @@ namespace QueueKit.Queues;
 /// </remarks>
 internal sealed class LaneScheduler
 {
+    /// <summary>So many bytes of a lane are kept loaded if there is more of it in the store, unless the queue's policy wants it otherwise.</summary>
+    public const long LoadedBytes = 16 * 1024 * 1024;
+
     // So much of a lane is kept loaded if there is more of it in the store, and so much is read at a time.
     private const long LoadedMessages = 4096;
-    private const long LoadedBytes = 16 * 1024 * 1024;
+
     private const int PagesPerLoad = 4;
 
     private readonly Lane _plain = new();
@@ -39,8 +42,13 @@ internal sealed class LaneScheduler
     /// <summary>The most bytes of them.</summary>
     public long MaxLoadedBytes { get; set; } = long.MaxValue;
 
+    /// <summary>What the broker's queues may take in memory together; null where this queue does not go by it.</summary>
+    public MemoryBudget? Budget { get; set; }
+
     /// <summary>Whether nothing can be taken now.</summary>
     public bool IsEmpty => NextBand < 0;
+
+    private bool IsScarce => Budget is { IsUsedUp: true };
 
     private int NextBand
     {
@@ -57,7 +65,7 @@ internal sealed class LaneScheduler
     public void Append(in QueuedMessage message)
     {
         int band = message.Band;
-        if (IsPagedAt(band) || Count >= MaxLoadedMessages || Bytes + message.Size > MaxLoadedBytes)
+        if (IsPagedAt(band) || Count >= MaxLoadedMessages || Bytes + message.Size > MaxLoadedBytes || (Count > 0 && IsScarce))
         {
             LeaveInStore(band, message.Sequence, message.Sequence, new Tally { Messages = 1, Bytes = message.Size });
             return;
@@ -91,6 +99,18 @@ internal sealed class LaneScheduler
     /// <summary>Takes any loaded message.</summary>
     public bool TryTakeLoaded(out QueuedMessage message) => TryTakeVictim(out message);
 
+    /// <summary>The loaded messages that came back, or were scheduled.</summary>
+    public Tally Returned()
+    {
+        Tally sum = default;
+        for (uint rest = _occupied; rest != 0; rest &= rest - 1)
+        {
+            Tally returned = LaneOf(BitOperations.TrailingZeroCount(rest)).Returned;
+            sum.Add(returned.Bytes, returned.Messages);
+        }
+        return sum;
+    }
+
     /// <summary>When the oldest loaded message was enqueued; null if there is none.</summary>
     public long? OldestEnqueuedAt()
     {
@@ -105,17 +125,25 @@ internal sealed class LaneScheduler
 
     // ---- Pages -------------------------------------------------------------------------------------------------------------
 
+    /// <summary>Whether there is room for a page of messages that were scheduled and are due, beside those that are ready.</summary>
+    public bool HasRoomForDue => Returned() is var returned && (IsScarce
+        ? returned is { Messages: <= MemoryBudget.ScarceMessages / 2, Bytes: <= MemoryBudget.ScarceBytes / 2 }
+        : returned.Messages <= Math.Min(LoadedMessages, MaxLoadedMessages) / 2 && returned.Bytes <= Math.Min(LoadedBytes, MaxLoadedBytes) / 2);
+
     /// <summary>What should be read next: of the highest band that has little loaded and more in the store. Null for nothing.</summary>
     public LanePage? NextPage()
     {
         long page = Math.Max(1, Math.Min(LoadedMessages, MaxLoadedMessages) / PagesPerLoad);
         long pageBytes = Math.Max(1, Math.Min(LoadedBytes, MaxLoadedBytes) / PagesPerLoad);
+        bool isScarce = IsScarce;
+        if (isScarce)
+            (page, pageBytes) = (Math.Min(page, MemoryBudget.ScarceMessages), Math.Min(pageBytes, MemoryBudget.ScarceBytes));
         for (uint rest = _pagedBands; rest != 0;)
         {
             int band = 31 - BitOperations.LeadingZeroCount(rest);
             rest &= ~(1u << band);
             Lane lane = LaneOf(band);
-            bool fits = Count + page <= MaxLoadedMessages && Bytes + pageBytes <= MaxLoadedBytes;
+            bool fits = !isScarce && Count + page <= MaxLoadedMessages && Bytes + pageBytes <= MaxLoadedBytes;
             // A band that holds up others is read whatever the lower ones have loaded.
             if (!lane.HasNext || (fits && lane.Count <= LoadedMessages / 2))
                 return new LanePage(band, lane.Cursor, lane.LastPaged, (int)page, pageBytes);

@@ -35,15 +35,6 @@ internal sealed class MessageHistory
     /// <summary>Whether the store has, or is about to get, a record of the attempts, which must go with the message.</summary>
     public bool IsStored { get; set; }
 
-    /// <summary>Takes over what the end of a process has added.</summary>
-    public void Charge(in AttemptsRecord record)
-    {
-        Delivered = IsStored = true;
-        FailedAttempts = record.FailedAttempts;
-        Deaths = record.Deaths;
-        LastError = record.LastError;
-    }
-
     /// <summary>Takes the slot over.</summary>
     public int TakeSlot()
     {

@@ -30,7 +30,7 @@ internal sealed class Purge(QueueConductor queue)
             _taken.Purged();
             _committed = Task.CompletedTask;
         }
-        else if (_taken.Count <= SliceMessages)
+        else if (_taken.Count <= SliceMessages && _taken.Scheduled.Count == 0)
         {
             _committed = new AwaitedWork(queue.FlushLevel, WriteAll, () => queue.Step(new PurgeStep(_taken.Purged)), NotAll).EnqueueTo(queue.Broker);
         }
@@ -54,6 +54,11 @@ internal sealed class Purge(QueueConductor queue)
             {
                 while (_taken.Ranges[i] is { Paged.Messages: > 0 } range)
                     await RemoveRangeAsync(i, FirstSlice(range)).CountedOn(queue.Broker.Scheduler);
+            }
+            for (int i = 0; i < _taken.Scheduled.Count; i++)
+            {
+                while (_taken.Scheduled[i] is { Paged.Messages: > 0 } range)
+                    await RemoveScheduledAsync(i, range).CountedOn(queue.Broker.Scheduler);
             }
             // Last: as long as a message may be back, it is known how often it has failed.
             await Commit(WriteFailed, _taken.Purged).CountedOn(queue.Broker.Scheduler);
@@ -94,6 +99,51 @@ internal sealed class Purge(QueueConductor queue)
         batch => StoredMessage.WriteRemoval(batch, queue.Id, slice),
         () => _taken!.PurgedOf(index, slice));
 
+    // One by one: what is sent meanwhile may be due between them.
+    private Task RemoveScheduledAsync(int index, ScheduledRange range)
+    {
+        var page = new StorePage();
+        var keys = new List<StoreKey>();
+        Tally found = default;
+        DueKey next = range.From;
+        for (bool hasMore = true; hasMore && keys.Count == 0;)
+        {
+            (StoreKey from, StoreKey end) = StoredMessage.ScheduledRange(queue.Id, (byte)range.Band, next);
+            hasMore = queue.Broker.Store!.Read(from, end, SliceMessages, SliceBytes, page);
+            foreach (StoreRecord record in page.Records)
+            {
+                next = new DueKey(record.Key.Order, record.Key.Sequence).Next();
+                if (record.Key.Sequence > range.LastPlaced)
+                    continue;
+                keys.Add(record.Key);
+                found.Add(SizeOf(record));
+            }
+            // All that is left, by the books: what could not be read counts in them.
+            if (!hasMore)
+                found = range.Paged;
+        }
+        return Commit(
+            batch =>
+            {
+                foreach (StoreKey key in keys)
+                    batch.Delete(key);
+                batch.LaneChanges.Add(StoredMessage.ScheduledRange(queue.Id, (byte)range.Band, range.From).From, -found.Messages, -found.Bytes);
+            },
+            () => _taken!.PurgedOfScheduled(index, next, found));
+    }
+
+    private static long SizeOf(in StoreRecord record)
+    {
+        try
+        {
+            return MessageRecord.Decode(record).Message.Size;
+        }
+        catch (StoreException error) when (error.Fault == StoreFault.Unreadable)
+        {
+            return 0;
+        }
+    }
+
     private Task Commit(Action<StoreBatch> write, Action done) => new AwaitedWork(
         queue.FlushLevel,
         batch =>
@@ -127,7 +177,7 @@ internal sealed class Purge(QueueConductor queue)
     // After a failure nobody knows what is stored, and the queue delivers nothing any more.
     private void NotAll(StoreException reason)
     {
-        if (reason.Fault == StoreFault.Refused)
+        if (reason.Fault is StoreFault.Refused or StoreFault.Unreadable)
             queue.Step(new PurgeStep(_taken!));
     }
 }

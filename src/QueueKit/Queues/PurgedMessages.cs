@@ -12,7 +12,7 @@ internal sealed class PurgedMessages
         _core = core;
         Dispatcher dispatcher = core.Dispatcher;
         dispatcher.TakeBackSetAside();
-        Loaded = new List<WaitingMessage>((int)Math.Min(int.MaxValue, dispatcher.Suspects.Count + dispatcher.Ready.Count + core.Delayed.Count));
+        Loaded = new List<WaitingMessage>((int)Math.Min(int.MaxValue, dispatcher.Suspects.Count + dispatcher.Ready.Count + core.Delayed.Loaded));
         long dueTicks = 0;
         while (dispatcher.Suspects.TryTakeAny(out QueuedMessage message) || dispatcher.Ready.TryTakeLoaded(out message) || core.Delayed.TryTakeFirst(out message, out dueTicks))
         {
@@ -24,12 +24,18 @@ internal sealed class PurgedMessages
         Ranges = dispatcher.Ready.TakePaged();
         foreach (PagedRange range in Ranges)
             core.Books.Leaving.Add(range.Paged.Bytes, range.Paged.Messages);
-        Count = Loaded.Count + Ranges.Sum(static range => range.Paged.Messages);
+        Scheduled = core.Delayed.TakePaged();
+        foreach (ScheduledRange range in Scheduled)
+            core.Books.Leaving.Add(range.Paged.Bytes, range.Paged.Messages);
+        Count = Loaded.Count + Ranges.Sum(static range => range.Paged.Messages) + Scheduled.Sum(static range => range.Paged.Messages);
     }
 
     public List<WaitingMessage> Loaded { get; }
 
     public List<PagedRange> Ranges { get; }
+
+    /// <summary>Scheduled messages that are only in the store.</summary>
+    public List<ScheduledRange> Scheduled { get; }
 
     /// <summary>The numbers of messages in those ranges that have failed attempts on record.</summary>
     public IReadOnlyCollection<long> FailedUnread { get; }
@@ -52,9 +58,23 @@ internal sealed class PurgedMessages
         Tally rest = range.Paged;
         rest.Remove(slice.Paged.Bytes, slice.Paged.Messages);
         Ranges[index] = range with { First = slice.Last + 1, Paged = rest };
-        _core.Books.Leaving.Remove(slice.Paged.Bytes, slice.Paged.Messages);
-        _core.Gate.GiveBack(slice.Paged.Messages, slice.Paged.Bytes);
-        _core.Counts.Purged += slice.Paged.Messages;
+        Gone(slice.Paged);
+    }
+
+    /// <summary>Some of a range of scheduled messages are gone: those up to before <paramref name="from"/>.</summary>
+    public void PurgedOfScheduled(int index, DueKey from, Tally messages)
+    {
+        Tally rest = Scheduled[index].Paged;
+        rest.Remove(messages.Bytes, messages.Messages);
+        Scheduled[index] = Scheduled[index] with { From = from, Paged = rest };
+        Gone(messages);
+    }
+
+    private void Gone(Tally messages)
+    {
+        _core.Books.Leaving.Remove(messages.Bytes, messages.Messages);
+        _core.Gate.GiveBack(messages.Messages, messages.Bytes);
+        _core.Counts.Purged += messages.Messages;
     }
 
     /// <summary>What has remained is gone too.</summary>
@@ -63,6 +83,9 @@ internal sealed class PurgedMessages
         PurgedLoaded(Loaded.Count - _goneOfLoaded);
         for (int i = 0; i < Ranges.Count; i++)
             PurgedOf(i, Ranges[i]);
+        for (int i = 0; i < Scheduled.Count; i++)
+            PurgedOfScheduled(i, Scheduled[i].From, Scheduled[i].Paged);
+        _core.Delayed.EndRemoval(Scheduled);
         _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: false);
         _core.Pages?.EndDeletion(isDeleted: true, _core.Dispatcher.Slots);
     }
@@ -72,13 +95,16 @@ internal sealed class PurgedMessages
     {
         foreach (PagedRange range in Ranges)
             _core.Books.Leaving.Remove(range.Paged.Bytes, range.Paged.Messages);
+        foreach (ScheduledRange range in Scheduled)
+            _core.Books.Leaving.Remove(range.Paged.Bytes, range.Paged.Messages);
+        _core.Delayed.EndRemoval(Scheduled);
         _core.Dispatcher.Ready.EndDeletion(Ranges, putBack: true);
         _core.Pages?.EndDeletion(isDeleted: false, _core.Dispatcher.Slots);
         foreach (WaitingMessage waiting in Loaded.Skip(_goneOfLoaded))
         {
             _core.Books.Leaving.Remove(waiting.Message.Size);
             if (waiting.DueTicks != 0)
-                _core.Delayed.Add(waiting.Message, waiting.DueTicks);
+                _core.Delayed.PutBack(waiting);
             else
                 _core.Dispatcher.PlaceReturned(waiting.Message, moment, ref aftermath);
         }

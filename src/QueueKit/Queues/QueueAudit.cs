@@ -36,6 +36,7 @@ internal sealed class QueueAudit(QueueConductor conductor, QueueBooks books, Dis
             Storing = Shift(Of(MessageState.Storing), prepaid, 1),
             Ready = Shift(Of(MessageState.Ready, readySince), setAside, 1),
             Paged = new StateSnapshot(dispatcher.Ready.Paged.Messages, dispatcher.Ready.Paged.Bytes, null),
+            PagedDelayed = new StateSnapshot(delayed.Paged.Messages, delayed.Paged.Bytes, null),
             Delayed = Of(MessageState.Delayed, delayed.OldestEnqueuedAt()),
             InFlight = Shift(Of(MessageState.InFlight, dispatcher.InFlight.OldestHandOver()), setAside, -1),
             Leaving = Of(MessageState.Leaving),

@@ -134,30 +134,17 @@ internal sealed class QueueCatalog(BrokerContext broker)
             _removal.Begin(record.Key.Queue);
     }
 
-    // The messages of the lanes are counted and not read: they come when it is their turn.
-    private async Task RecoverMessagesAsync(IMessageStore store, QueueConductor queue, CrashRecovery recovery, LaneCounters counters, long lastSequence, CancellationToken ct)
+    // Messages are counted and not read: they come when it is their turn.
+    private static async Task RecoverMessagesAsync(IMessageStore store, QueueConductor queue, CrashRecovery recovery, LaneCounters counters, long lastSequence, CancellationToken ct)
     {
         var attempts = new Dictionary<long, AttemptsRecord>();
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Attempts, queue.Id), StoreKey.After(StoreKind.Attempts, queue.Id), ct).ConfigureAwait(false))
             attempts.Add(record.Key.Sequence, AttemptsRecord.Decode(record));
         Dictionary<long, WitnessedDelivery> seen = recovery.SeenOf(queue.Id);
-        var seenAndScheduled = new Dictionary<long, MessageHistory>();
-        LanePages pages = queue.Upkeep.Pages;
-        pages.Recover(attempts, seen, recovery.DoubtfulThrough);
-        long now = broker.Clock.Now;
-        // What is due already is delayed for no time: the first look at the clock makes it ready.
-        await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Parked, queue.Id), StoreKey.After(StoreKind.Parked, queue.Id), ct).ConfigureAwait(false))
-        {
-            WaitingMessage waiting = pages.Restore(record, now);
-            // It has its history with it from here on; what is left concerns messages that have yet to be read.
-            attempts.Remove(waiting.Message.Sequence);
-            if (seen.ContainsKey(waiting.Message.Sequence))
-                seenAndScheduled.Add(waiting.Message.Sequence, waiting.Message.History!);
-            queue.Upkeep.Recover(waiting);
-        }
-        recovery.LookFor(store, queue, seen, attempts, seenAndScheduled);
-        foreach (long sequence in seenAndScheduled.Keys)
-            seen.Remove(sequence);
+        queue.Upkeep.Pages.Recover(attempts, seen, recovery.DoubtfulThrough);
+        recovery.LookFor(store, queue, seen, attempts, counters.ScheduledOf(queue.Id));
+        foreach ((byte band, LaneCount count) in counters.ScheduledOf(queue.Id))
+            queue.Upkeep.RecoverScheduled(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
         foreach ((byte band, LaneCount count) in counters.LanesOf(queue.Id))
             queue.Upkeep.Recover(Message.MaxPriority - band, new Tally { Messages = count.Messages, Bytes = count.Bytes }, lastSequence);
     }

@@ -194,7 +194,7 @@ internal sealed class QueueConductor : IDeadlineTarget
             delivery = _core.Dispatcher.TryTake(_pull, LeaseState.Held, moment);
             // One look at a queue whose next message has yet to be read waits for that page.
             bool isLook = maxWait == TimeSpan.Zero;
-            if (delivery is null && (!isLook || _core.Dispatcher.Ready.HasPaged))
+            if (delivery is null && (!isLook || _core.HasUnread(moment)))
             {
                 receive = PendingReceive.Rent();
                 receive.IsLook = isLook;

@@ -17,8 +17,9 @@ internal sealed class QueueCore
 
     private readonly QueueConductor _conductor;
     private readonly QueueBooks _books;
-    private readonly DelayedMessages _delayed = new();
+    private readonly DelayedMessages _delayed;
     private readonly bool _isDeadLetterQueue;
+    private readonly MemoryShare? _memory;
     private long _maxLeaseTicks;
     // Whether a send has found no room and looked for victims: they are taken from the head, as deliveries are.
     private bool _hasSoughtVictims;
@@ -27,6 +28,8 @@ internal sealed class QueueCore
     {
         _conductor = conductor;
         _books = new QueueBooks(arrivals);
+        _delayed = new DelayedMessages(conductor.IsDurable ? conductor.Broker.Memory : null);
+        _memory = conductor.IsDurable ? new MemoryShare(conductor.Broker.Memory) : null;
         Dispatcher = new Dispatcher(conductor, _books);
         Intake = new Intake(arrivals, _books, Dispatcher, Audit = new QueueAudit(conductor, _books, Dispatcher, _delayed));
         Pages = conductor.IsDurable ? new LanePages(conductor, conductor.Broker.Store!) : null;
@@ -47,6 +50,9 @@ internal sealed class QueueCore
     public LanePages? Pages { get; }
     public QueueOptions Options { get; private set; }
 
+    /// <summary>Whether something could be delivered, for all that is known, once it has been read.</summary>
+    public bool HasUnread(in Moment moment) => Dispatcher.Ready.HasPaged || (_delayed.HasPaged && _delayed.HasUnread(moment.Utc.UtcTicks));
+
     /// <summary>Makes options effective.</summary>
     public void Apply(QueueOptions options)
     {
@@ -58,7 +64,9 @@ internal sealed class QueueCore
         Gate.MaxBytes = (buffers ? options.MaxBufferedBytes : options.MaxBytes) ?? long.MaxValue;
         _conductor.NoteLimits(Gate.MaxMessages, Gate.MaxBytes);
         Dispatcher.Ready.MaxLoadedMessages = buffers ? options.MaxMessages ?? long.MaxValue : long.MaxValue;
-        Dispatcher.Ready.MaxLoadedBytes = buffers ? options.MaxBytes ?? long.MaxValue : long.MaxValue;
+        Dispatcher.Ready.MaxLoadedBytes = buffers ? options.MaxBytes ?? long.MaxValue : _conductor.IsDurable && options.Overflow != OverflowPolicy.DropOldest ? LaneScheduler.LoadedBytes : long.MaxValue;
+        Dispatcher.Ready.Budget = _conductor.IsDurable && options.Overflow != OverflowPolicy.DropOldest ? _conductor.Broker.Memory : null;
+        _delayed.Limit(Dispatcher.Ready.MaxLoadedMessages, Dispatcher.Ready.MaxLoadedBytes);
         Dispatcher.LeaseTicks = options.LeaseDuration.Ticks;
         // Half of all time is longer than anybody waits, and can be added to now.
         _maxLeaseTicks = Math.Min(options.MaxLeaseDuration.Ticks, long.MaxValue / 2);
@@ -162,10 +170,12 @@ internal sealed class QueueCore
             if (Gate.NextAdmissible() is null)
                 break;
         }
-        if (Dispatcher.Ready.HasPaged && (Counts.Delivered > 0 || _hasSoughtVictims || !Dispatcher.Consumers.IsEmpty))
-            Pages!.Request(Dispatcher.Ready, ref aftermath);
+        if ((Dispatcher.Ready.HasPaged || _delayed.HasPaged) && (Counts.Delivered > 0 || _hasSoughtVictims || !Dispatcher.Consumers.IsEmpty))
+            Pages!.Request(Dispatcher.Ready, _delayed, moment, ref aftermath);
         if (Dispatcher.HasLooks && (Dispatcher.IsPaused || !Pages!.IsReading))
             Dispatcher.EndLooks(ref aftermath);
+        if (_memory is not null)
+            _memory.Note(_conductor.Closure is null ? Dispatcher.Ready : null, _delayed);
     }
 
     /// <summary>The store has the messages of a send: they become ready, or delayed, and its victims are gone.</summary>
@@ -216,12 +226,12 @@ internal sealed class QueueCore
         Dispatcher.Ready.LeaveInStore(band, 0, lastSequence, messages);
     }
 
-    /// <summary>Puts a delayed message found in the store at opening in its place.</summary>
-    public void Recover(in WaitingMessage waiting)
+    /// <summary>Counts a band's scheduled messages that the store holds at opening; they are read as their time comes.</summary>
+    public void RecoverScheduled(int band, Tally messages, long lastSequence)
     {
-        Gate.Take(1, waiting.Message.Size);
-        Counts.Recovered++;
-        _delayed.Add(waiting.Message, waiting.DueTicks);
+        Gate.Take(messages.Messages, messages.Bytes);
+        Counts.Recovered += messages.Messages;
+        _delayed.LeaveInStore(band, messages, lastSequence);
     }
 
     /// <summary>Puts a message that was only in the store in its place.</summary>
@@ -234,6 +244,19 @@ internal sealed class QueueCore
             Readmit(waiting.Message, moment, ref aftermath);
         else
             Dispatcher.Ready.AppendLoaded(waiting.Message);
+    }
+
+    /// <summary>Puts a scheduled message that was only in the store in its place.</summary>
+    public void LoadScheduled(int band, in WaitingMessage waiting, in Moment moment, ref Aftermath aftermath)
+    {
+        _delayed.Unpage(band, waiting.Message.Size);
+        if (waiting.DueTicks > moment.Utc.UtcTicks)
+        {
+            _delayed.AddRead(waiting);
+            return;
+        }
+        _delayed.NoteTaken(new DueKey(waiting.Message.History!.ScheduledTicks, waiting.Message.Sequence));
+        Readmit(waiting.Message, moment, ref aftermath);
     }
 
     // ---- Settle ------------------------------------------------------------------------------------------------------------
@@ -474,6 +497,8 @@ internal sealed class QueueCore
         long next = Dispatcher.InFlight.Earliest?.Deadline ?? long.MaxValue;
         if (_delayed.EarliestDueTicks is { } due)
             next = Math.Min(next, moment.Now + Math.Clamp(due - moment.Utc.UtcTicks, 0, TimeSpan.TicksPerMinute));
+        if (_delayed.HasPaged && _delayed.NextPagedDueTicks(moment.Utc.UtcTicks) is { } paged)
+            next = Math.Min(next, moment.Now + Math.Min(paged - moment.Utc.UtcTicks, TimeSpan.TicksPerMinute));
         return next;
     }
 
@@ -519,10 +544,18 @@ internal sealed class QueueCore
     private void PlaceScheduled(in QueuedMessage message, in Moment moment, ref Aftermath aftermath)
     {
         long due = message.History!.ScheduledTicks;
-        if (due > moment.Utc.UtcTicks)
+        long now = moment.Utc.UtcTicks;
+        if (_conductor.IsDurable)
+        {
+            if (_delayed.AddStored(message, now))
+                return;
+        }
+        else if (due > now)
+        {
             _delayed.Add(message, due);
-        else
-            Dispatcher.PlaceReturned(message, moment, ref aftermath);
+            return;
+        }
+        Dispatcher.PlaceReturned(message, moment, ref aftermath);
     }
 
     private PendingSettle? Depart(in QueuedMessage message, Departure departure, bool awaited, ref Aftermath aftermath, int slot)

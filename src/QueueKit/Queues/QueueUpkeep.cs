@@ -9,8 +9,9 @@ internal sealed class QueueUpkeep(QueueConductor queue)
     public void Recover(int band, Tally messages, long lastSequence) =>
         queue.Step((band, messages, lastSequence), static (core, x, in _, ref _) => core.Recover(x.band, x.messages, x.lastSequence));
 
-    /// <summary>Puts a delayed message found in the store in its place.</summary>
-    public void Recover(WaitingMessage waiting) => queue.Step(waiting, static (core, waiting, in _, ref _) => core.Recover(waiting));
+    /// <summary>Counts a band's scheduled messages that the store holds; they are read as their time comes.</summary>
+    public void RecoverScheduled(int band, Tally messages, long lastSequence) =>
+        queue.Step((band, messages, lastSequence), static (core, x, in _, ref _) => core.RecoverScheduled(x.band, x.messages, x.lastSequence));
 
     /// <summary>What makes messages of stored records.</summary>
     public LanePages Pages

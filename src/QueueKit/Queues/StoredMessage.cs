@@ -8,6 +8,13 @@ internal static class StoredMessage
     public static StoreKey KeyOf(uint queue, byte priority, long dueTicks, long sequence) =>
         new(dueTicks == 0 ? StoreKind.Message : StoreKind.Parked, queue, (byte)(Message.MaxPriority - priority), 0, dueTicks, sequence);
 
+    /// <summary>Where a band's scheduled messages lie from a due time on.</summary>
+    public static (StoreKey From, StoreKey To) ScheduledRange(uint queue, byte priority, in DueKey from)
+    {
+        StoreKey first = KeyOf(queue, priority, Math.Max(1, from.DueTicks), from.DueTicks < 1 ? long.MinValue : from.Sequence);
+        return (first, (first with { Order = long.MaxValue, Sequence = long.MaxValue }).Next());
+    }
+
     public static void Write(StoreBatch batch, in StoreKey key, in EncodedMessage encoded, long size)
     {
         MessageRecord.Seal(encoded, key);

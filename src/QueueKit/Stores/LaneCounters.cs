@@ -2,8 +2,8 @@ using System.Buffers.Binary;
 
 namespace QueueKit.Stores;
 
-/// <summary>A lane in a store: the messages of a queue that share a band.</summary>
-internal readonly record struct StoredLane(uint Queue, byte Band);
+/// <summary>A lane in a store: the messages of a queue that share a band, and apart from them those that were scheduled.</summary>
+internal readonly record struct StoredLane(uint Queue, byte Band, bool IsScheduled = false);
 
 /// <summary>How many messages, and how many bytes of them, lie in a lane, or what is added to that.</summary>
 internal readonly record struct LaneCount(long Messages, long Bytes)
@@ -28,9 +28,9 @@ internal sealed class LaneChanges
 
     public void Add(in StoreKey key, long messages, long bytes)
     {
-        if (key.Kind != StoreKind.Message)
+        if (key.Kind is not (StoreKind.Message or StoreKind.Parked))
             return;
-        var lane = new StoredLane(key.Queue, key.Band);
+        var lane = new StoredLane(key.Queue, key.Band, key.Kind == StoreKind.Parked);
         if (_lastPlace < 0 || _last != lane)
         {
             _last = lane;
@@ -58,7 +58,7 @@ internal sealed class LaneChanges
 /// <summary>How many messages lie in each lane of a store: what every commit's record changes, and what opening the store goes by instead of scanning messages.</summary>
 internal sealed class LaneCounters
 {
-    private readonly SortedDictionary<uint, SortedDictionary<byte, LaneCount>> _queues = [];
+    private readonly SortedDictionary<uint, SortedDictionary<(bool IsScheduled, byte Band), LaneCount>> _queues = [];
 
     /// <summary>How many lanes have, or had, messages.</summary>
     public int Lanes { get; private set; }
@@ -67,8 +67,13 @@ internal sealed class LaneCounters
     public IEnumerable<uint> Queues => _queues.Keys;
 
     /// <summary>The lanes of a queue that have messages, by band.</summary>
-    public IEnumerable<(byte Band, LaneCount Count)> LanesOf(uint queue) =>
-        _queues.TryGetValue(queue, out SortedDictionary<byte, LaneCount>? lanes) ? lanes.Where(static lane => lane.Value != default).Select(static lane => (lane.Key, lane.Value)) : [];
+    public IEnumerable<(byte Band, LaneCount Count)> LanesOf(uint queue) => LanesOf(queue, areScheduled: false);
+
+    /// <summary>Those of its scheduled messages.</summary>
+    public IEnumerable<(byte Band, LaneCount Count)> ScheduledOf(uint queue) => LanesOf(queue, areScheduled: true);
+
+    private IEnumerable<(byte Band, LaneCount Count)> LanesOf(uint queue, bool areScheduled) =>
+        _queues.TryGetValue(queue, out var lanes) ? lanes.Where(lane => lane.Value != default && lane.Key.IsScheduled == areScheduled).Select(static lane => (lane.Key.Band, lane.Value)) : [];
 
     public void Apply(LaneChanges changes)
     {
@@ -82,17 +87,19 @@ internal sealed class LaneCounters
     //
     //  0       1           5       6                   14                22
     //  | kind  | queue u32 | band  | messages i64      | bytes i64       |     little-endian; kind 1: a lane's count, or the change to it;
-    //                                                                          kind 2: the queue is deleted, and the rest is zero.
+    //                                                                          kind 2: the queue is deleted, and the rest is zero;
+    //                                                                          kind 3: as 1, of a lane's scheduled messages.
     private const int EntryLength = 22;
     private const byte CountEntry = 1;
     private const byte DeletedEntry = 2;
+    private const byte ScheduledEntry = 3;
 
     public static int LengthOf(LaneChanges changes) => (changes.Changes.Count + changes.DeletedQueues.Count) * EntryLength;
 
     public static void Write(LaneChanges changes, Span<byte> into)
     {
         foreach ((StoredLane lane, LaneCount change) in changes.Changes)
-            WriteEntry(CountEntry, lane, change, ref into);
+            WriteEntry(lane.IsScheduled ? ScheduledEntry : CountEntry, lane, change, ref into);
         foreach (uint queue in changes.DeletedQueues)
             WriteEntry(DeletedEntry, new StoredLane(queue, 0), default, ref into);
     }
@@ -101,10 +108,10 @@ internal sealed class LaneCounters
     {
         byte[] value = new byte[Lanes * EntryLength];
         Span<byte> rest = value;
-        foreach ((uint queue, SortedDictionary<byte, LaneCount> lanes) in _queues)
+        foreach ((uint queue, SortedDictionary<(bool IsScheduled, byte Band), LaneCount> lanes) in _queues)
         {
-            foreach ((byte band, LaneCount count) in lanes)
-                WriteEntry(CountEntry, new StoredLane(queue, band), count, ref rest);
+            foreach (((bool isScheduled, byte band), LaneCount count) in lanes)
+                WriteEntry(isScheduled ? ScheduledEntry : CountEntry, new StoredLane(queue, band), count, ref rest);
         }
         return value;
     }
@@ -117,8 +124,8 @@ internal sealed class LaneCounters
             uint queue = BinaryPrimitives.ReadUInt32LittleEndian(entries[1..]);
             if (entries[0] == DeletedEntry)
                 Remove(queue);
-            else if (entries[0] == CountEntry)
-                Add(new StoredLane(queue, entries[5]), new LaneCount(BinaryPrimitives.ReadInt64LittleEndian(entries[6..]), BinaryPrimitives.ReadInt64LittleEndian(entries[14..])));
+            else if (entries[0] is CountEntry or ScheduledEntry)
+                Add(new StoredLane(queue, entries[5], entries[0] == ScheduledEntry), new LaneCount(BinaryPrimitives.ReadInt64LittleEndian(entries[6..]), BinaryPrimitives.ReadInt64LittleEndian(entries[14..])));
             else
                 return false;
         }
@@ -127,16 +134,16 @@ internal sealed class LaneCounters
 
     private void Add(StoredLane lane, LaneCount change)
     {
-        if (!_queues.TryGetValue(lane.Queue, out SortedDictionary<byte, LaneCount>? lanes))
+        if (!_queues.TryGetValue(lane.Queue, out var lanes))
             _queues.Add(lane.Queue, lanes = []);
-        if (!lanes.TryGetValue(lane.Band, out LaneCount before))
+        if (!lanes.TryGetValue((lane.IsScheduled, lane.Band), out LaneCount before))
             Lanes++;
-        lanes[lane.Band] = before + change;
+        lanes[(lane.IsScheduled, lane.Band)] = before + change;
     }
 
     private void Remove(uint queue)
     {
-        if (_queues.Remove(queue, out SortedDictionary<byte, LaneCount>? lanes))
+        if (_queues.Remove(queue, out var lanes))
             Lanes -= lanes.Count;
     }
 

@@ -6,7 +6,7 @@ namespace QueueKit.Stores;
 internal static class MetaRecord
 {
     /// <summary>The newest format of a store that this version reads, and the one it writes.</summary>
-    public const uint Format = 1;
+    public const uint Format = 2;
 
     public static readonly StoreKey FormatKey = new(StoreKind.Meta, 0, 0, 0, 0, 0);
 
@@ -51,7 +51,9 @@ internal static class MetaRecord
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: the store is of another format.</exception>
     public static void RefuseOtherFormat(uint found)
     {
-        if (found != Format)
+        if (found < Format)
+            throw new StoreException(StoreFault.Unreadable, $"The store has format {found}, which was written before QueueKit was released; this version reads format {Format}. Empty it with the version that wrote it, or begin with a new one. Nothing was changed.");
+        if (found > Format)
             throw new StoreException(StoreFault.Unreadable, $"The store has format {found}; this version of QueueKit reads format {Format}. Open it with a newer version. Nothing was changed.");
     }
 

@@ -538,7 +538,6 @@ public class DurabilityAndStores(Durability durability) : Journey(durability)
     [TestCase(StoreKind.Meta, 1, "last queue id")]
     [TestCase(StoreKind.Delta, 0, "commit")]
     [TestCase(StoreKind.Queue, 0, "queue 1")]
-    [TestCase(StoreKind.Parked, 0, "message 3 of queue 1")]
     [TestCase(StoreKind.Attempts, 0, "message 2 of queue 1")]
     public async Task ARecordThatIsDamagedOrNotTheOneOfItsKeyIsNamedWhenTheStoreIsOpened(StoreKind kind, int index, string named)
     {
@@ -566,7 +565,6 @@ public class DurabilityAndStores(Durability durability) : Journey(durability)
     }
 
     [TestCase(StoreKind.Queue)]
-    [TestCase(StoreKind.Parked)]
     [TestCase(StoreKind.Attempts)]
     public async Task ARecordUnderTheKeyOfAnotherIsRefusedWhenTheStoreIsOpened(StoreKind kind)
     {

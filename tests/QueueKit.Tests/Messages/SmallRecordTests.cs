@@ -186,6 +186,7 @@ public class SmallRecordTests
         Read(put, counters);
 
         Assert.That(counters.LanesOf(3), Is.EqualTo(new[] { ((byte)4, new LaneCount(1, 10)), ((byte)9, new LaneCount(-2, 70)) }));
+        Assert.That(counters.ScheduledOf(3), Is.EqualTo(new[] { ((byte)9, new LaneCount(1, 1)) }));
         Assert.That(counters.LanesOf(4), Is.Empty);
     }
 

@@ -80,6 +80,7 @@ public class QueueOptionsTests
         (nameof(MessageBrokerOptions.TimeProvider), new() { TimeProvider = null! }),
         (nameof(MessageBrokerOptions.MaxMessageBytes), new() { MaxMessageBytes = 0 }),
         (nameof(MessageBrokerOptions.MaxMessageBytes), new() { MaxMessageBytes = (1 << 30) + 1 }),
+        (nameof(MessageBrokerOptions.MaxLoadedBytes), new() { MaxLoadedBytes = 1024 * 1024 - 1 }),
         (nameof(MessageBrokerOptions.DrainTimeout), new() { DrainTimeout = TimeSpan.FromTicks(-1) }),
         (nameof(MessageBrokerOptions.DrainTimeout), new() { DrainTimeout = TimeSpan.FromDays(49) + TimeSpan.FromTicks(1) }),
     ];

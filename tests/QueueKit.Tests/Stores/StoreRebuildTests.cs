@@ -211,7 +211,7 @@ public sealed class StoreRebuildTests : IDisposable
     public void WhatANewerVersionHasWrittenIsNotRebuilt()
     {
         byte[] format = new byte[8];
-        format[0] = 2;
+        format[0] = (byte)(MetaRecord.Format + 1);
         var newer = new StoreRecord(MetaRecord.FormatKey, RecordChecksum.Seal(format, MetaRecord.FormatKey), default);
 
         Assert.That(() => Rebuild([newer], []), Throws.InstanceOf<StoreException>().With.Message.Contains("newer version"));
