@@ -8,7 +8,7 @@ namespace QueueKit.LiteDB;
 /// One broker at a time. While it is open there is a log, <c>queue-log.db</c>, beside <c>queue.db</c>, and after a crash it belongs to the store: copy and
 /// restore both, or neither. After a clean close the store is one file.
 /// </remarks>
-public sealed class LiteDBStore : IMessageStoreProvider
+public sealed class LiteDBStore : IMessageStoreProvider, IRepairableStore
 {
     private readonly StorePaths _paths;
     private readonly LiteDBStoreOptions _options;
@@ -45,6 +45,13 @@ public sealed class LiteDBStore : IMessageStoreProvider
             return ValueTask.FromCanceled<IMessageStore>(ct);
         // Off the caller's thread: it reads the log, which takes as long as the disk does.
         return new(Task.Run<IMessageStore>(() => _open = LiteMessageStore.Open(_files, _paths, _options, _options.TimeProvider ?? _brokerTime()), ct));
+    }
+
+    /// <inheritdoc/>
+    async ValueTask<StoreRepairReport> IRepairableStore.RepairAsync(CancellationToken ct)
+    {
+        LiteDBRepairReport report = await Task.Run(() => StoreRepair.Run(_files, _paths), ct).ConfigureAwait(false);
+        return new StoreRepairReport(report.Messages, report.Findings, report.SetAside);
     }
 
     /// <summary>Copies the store, which a broker has open, into a folder; messages come and go meanwhile. Restoring it is opening the data file in that folder as a store.</summary>

@@ -49,6 +49,9 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     /// <summary>For how long the store has been writing, and where asked flushing, the commit that is under way; null if none is. Commits take milliseconds: one that takes seconds hangs, and everything durable waits for it.</summary>
     public TimeSpan? RunningCommitAge => _context.Pipeline?.RunningCommitAge;
 
+    /// <summary>What was set aside when this broker was opened on a damaged store; null if it was sound, or nothing was asked to be.</summary>
+    public QuarantineReport? Quarantine { get; private set; }
+
     internal CommitPipeline? Pipeline => _context.Pipeline;
 
     internal WorkScheduler Scheduler => _context.Scheduler;
@@ -60,11 +63,31 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     {
         options = options is null ? new MessageBrokerOptions() : options.Copy();
         options.Validate();
-        var context = new BrokerContext(options);
-        var broker = new MessageBroker(context);
-        if (options.Store is { } provider)
-            await broker.OpenStoreAsync(provider, ct).ConfigureAwait(false);
-        context.Telemetry?.Instruments.Add(broker);
+        var broker = new MessageBroker(new BrokerContext(options));
+        try
+        {
+            if (options.Store is { } provider)
+                await broker.OpenStoreAsync(provider, ct).ConfigureAwait(false);
+        }
+        catch (StoreException error) when (error.IsRepairable && options is { DamagedStore: DamagePolicy.Quarantine, Store: IRepairableStore })
+        {
+            broker = await OpenRepairedAsync(options, error, ct).ConfigureAwait(false);
+        }
+        broker._context.Telemetry?.Instruments.Add(broker);
+        return broker;
+    }
+
+    // Once: what a repair has not mended is refused.
+    private static async Task<MessageBroker> OpenRepairedAsync(MessageBrokerOptions options, StoreException damage, CancellationToken ct)
+    {
+        var broker = new MessageBroker(new BrokerContext(options));
+        broker._context.Log.Repairing(options.Store!.Description, damage.Message);
+        StoreRepairReport report = await ((IRepairableStore)options.Store).RepairAsync(ct).ConfigureAwait(false);
+        broker.Quarantine = new QuarantineReport(damage, report.Findings, report.SetAside);
+        foreach (string finding in report.Findings)
+            broker._context.Log.Found(options.Store.Description, finding);
+        broker._context.Log.SetAside(options.Store.Description, string.Join(", ", report.SetAside));
+        await broker.OpenStoreAsync(options.Store, ct).ConfigureAwait(false);
         return broker;
     }
 
@@ -263,7 +286,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
             await foreach (QueueConductor conductor in _catalog.RecoverAsync(store, ct).ConfigureAwait(false))
             {
                 if (!_queues.TryAdd(conductor.Name, new MessageQueue(this, conductor)))
-                    throw new StoreException(StoreFault.Unreadable, $"Two queues in the store are named '{conductor.Name}', one of them with the id {conductor.Id}. Restore the store from a backup, or repair it, which gives one of them another name.");
+                    throw new StoreException(StoreFault.Unreadable, $"Two queues in the store are named '{conductor.Name}', one of them with the id {conductor.Id}. Restore the store from a backup, or repair it, which gives one of them another name.") { IsRepairable = true };
                 messages += conductor.Upkeep.Snapshot().Messages;
             }
             _context.Log.Opened(provider.Description, _queues.Count, messages);
