@@ -8,6 +8,9 @@ internal sealed record ChildOptions(string Store, string Folder, int Life, int S
     public const int Producers = 4;
     public const int Workers = 3;
 
+    /// <summary>What the id of a scheduled message ends with.</summary>
+    public const char ScheduledMark = '~';
+
     public string[] ToArguments() =>
         ["child", Store, Folder, Life.ToString(CultureInfo.InvariantCulture), Seed.ToString(CultureInfo.InvariantCulture), Drain ? "drain" : "live"];
 

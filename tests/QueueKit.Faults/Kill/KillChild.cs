@@ -10,7 +10,7 @@ namespace QueueKit.Faults.Kill;
 /// What it tells, before or after it is done:
 /// <c>s ID</c> about to be sent, <c>c ID</c> confirmed, <c>d ID redelivered attempt</c> delivered, <c>k ID</c> about to be acked, <c>a ID</c> ack confirmed,
 /// <c>o MESSAGES</c> opened, <c>e</c> empty, <c>x TEXT</c> something that must not be.
-/// An id is producer, life and number; a body is the id and a hash over it, of a length of its own.
+/// An id is producer, life and number, and a mark if the message is scheduled; a body is the id and a hash over it, of a length of its own.
 /// </remarks>
 internal static class KillChild
 {
@@ -42,9 +42,16 @@ internal static class KillChild
         var random = new Random(options.Seed * 31 + producer);
         for (int number = 0; ; number++)
         {
+            bool isScheduled = random.Next(3) == 0;
             string id = $"{producer}.{options.Life}.{number}";
+            if (isScheduled)
+                id += ChildOptions.ScheduledMark;
             Tell($"s {id}");
-            await queue.SendAsync(new Message(BodyOf(id, random.Next(4) == 0 ? random.Next(20_000) : random.Next(200))));
+            await queue.SendAsync(new Message(BodyOf(id, random.Next(4) == 0 ? random.Next(20_000) : random.Next(200)))
+            {
+                // Of these too memory holds only the next few.
+                Delay = isScheduled ? TimeSpan.FromMilliseconds(random.Next(1, 300)) : null,
+            });
             Tell($"c {id}");
         }
     }

@@ -123,9 +123,11 @@ internal sealed class Truth
         known.Delivered = true;
     }
 
-    // Each producer awaits every send, so its messages are admitted in the order of their numbers.
+    // Each producer awaits every send, so its messages are admitted in the order of their numbers; a scheduled one has its own time.
     private void CheckOrder(string id)
     {
+        if (id.EndsWith(ChildOptions.ScheduledMark))
+            return;
         int[] parts = [.. id.Split('.').Select(static part => int.Parse(part, System.Globalization.CultureInfo.InvariantCulture))];
         (int Life, int Number) now = (parts[1], parts[2]);
         if (_lastFirstDelivery.TryGetValue(parts[0], out (int Life, int Number) last) && now.CompareTo(last) < 0)
