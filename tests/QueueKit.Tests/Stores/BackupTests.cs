@@ -232,7 +232,7 @@ public class BackupTests
         await queue.SendAsync(Text("goes on"));
     }
 
-    private static NUnit.Framework.Constraints.IResolveConstraint Refuses(string why) =>
+    private static NUnit.Framework.Constraints.ContainsConstraint Refuses(string why) =>
         Throws.InstanceOf<StoreException>().With.Property(nameof(StoreException.Fault)).EqualTo(StoreFault.Refused).And.Message.Contains(why);
 
     private static async Task<MessageBroker> OpenAsync(Engine engine, string folder, bool isBackup = false)
