@@ -39,7 +39,7 @@ public sealed class QueueKitBuilder
         return this;
     }
 
-    /// <summary>Reads options from a configuration section: <c>MaxMessageBytes</c>, <c>MaxLoadedBytes</c>, <c>DrainTimeout</c>, <c>Queues:NAME:…</c>, <c>Handlers:NAME:…</c>, <c>Recurring:NAME:…</c> and <c>Health:…</c>, by the names of the options. Queues that stand only there are added.</summary>
+    /// <summary>Reads options from a configuration section: <c>MaxMessageBytes</c>, <c>MaxLoadedBytes</c>, <c>DamagedStore</c>, <c>DrainTimeout</c>, <c>Queues:NAME:…</c>, <c>Handlers:NAME:…</c>, <c>Recurring:NAME:…</c> and <c>Health:…</c>, by the names of the options. Queues that stand only there are added.</summary>
     /// <remarks>Applied in the order of the calls. What cannot be read, and what no option is called, is an error when the host starts.</remarks>
     public QueueKitBuilder Bind(IConfiguration section)
     {

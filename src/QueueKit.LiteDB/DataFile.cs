@@ -54,6 +54,21 @@ internal sealed class DataFile : LiteStream, IDisposable
         _file.Write(page * (long)PageFormat.Size, bytes);
     }
 
+    /// <summary>Copies the file as it is, and checks every page that is not also in the log. Beside anything but a checkpoint.</summary>
+    public void CopyTo(IStoreFile target, HashSet<uint> inLog, CancellationToken ct)
+    {
+        byte[] page = new byte[PageFormat.Size];
+        for (long number = 0, pages = Length / PageFormat.Size; number < pages; number++)
+        {
+            ct.ThrowIfCancellationRequested();
+            if (_file.Read(number * PageFormat.Size, page) < page.Length)
+                throw new DamagedPageException(_path, $"'{_path}' ends before its page {number}");
+            target.Write(number * PageFormat.Size, page);
+            if ((number == 0 || !inLog.Contains((uint)number)) && PageFormat.Unseal(page, (uint)number) is { } damage)
+                throw new DamagedPageException(_path, $"page {number} of '{_path}' is not what was written: {damage}");
+        }
+    }
+
     public override void SetLength(long value) => throw new IOException($"LiteDB wants to cut '{_path}' at {value}, which it has no reason to.");
 
     protected override void ReadPage(long page, Span<byte> into)

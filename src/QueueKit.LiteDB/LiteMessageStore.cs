@@ -10,7 +10,7 @@ namespace QueueKit.LiteDB;
 /// commits, reads or checkpoints, and every transaction and every query ends before the lock is let go. A worker thread would serialize the same
 /// calls and cost two switches each; and a read that waits for a flush is as it should be, because nothing may be handed out before it is on the disk.
 /// </remarks>
-internal sealed class LiteMessageStore : IMessageStore, IDisposable
+internal sealed class LiteMessageStore : IMessageStore, IBackupStore, IDisposable
 {
     // A monitor, so that whoever needs the files to himself can wait for the slice that is under way.
     private readonly object _gate = new();
@@ -32,6 +32,8 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
     private bool _isCopying;
     private bool _isSliceUnderWay;
     private int _turnsWanted;
+    // How many backups are copying data file and log: as long as there is one, neither is changed but by commits.
+    private int _backups;
 
     private LiteMessageStore(IStoreFileSystem fileSystem, StorePaths paths, LiteDBStoreOptions options, TimeProvider time, IDisposable storeLock, Witness? witness, StoreFiles files)
     {
@@ -54,6 +56,8 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
     public bool CommitBlocks => true;
 
     public Witness? Witness { get; }
+
+    internal bool IsDisposed => Volatile.Read(ref _isDisposed);
 
     /// <summary>What the log holds.</summary>
     internal long LogBytes => _files.Log.Length;
@@ -100,7 +104,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
             ThrowIfStopped();
             RefuseIfDiskIsNearlyFull(batch);
             // The checkpoint beside the commits has not come to its turn: the log must not grow without bound.
-            if (_files.Log.Length >= 2 * _options.LogBytes)
+            if (_files.Log.Length >= 2 * _options.LogBytes && _backups == 0)
                 Checkpoint();
             string doing = "applying a commit";
             try
@@ -125,7 +129,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
             if (!_isWatched && _files.Log.Length > 0)
                 Watch();
             _isBusy = true;
-            if (_files.Log.Length >= _options.LogBytes)
+            if (_files.Log.Length >= _options.LogBytes && _backups == 0)
                 _timer.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
         }
     }
@@ -156,6 +160,13 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
         }
     }
 
+    public async ValueTask BackupAsync(string folder, CancellationToken ct = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(folder);
+        string target = Path.GetFullPath(folder);
+        await Task.Run(() => Backup(target, ct), ct).ConfigureAwait(false);
+    }
+
     /// <summary>Copies the log into the data file and closes both: the store is one file then.</summary>
     /// <exception cref="StoreException">It failed, now or earlier: the log stays, and what was confirmed is in it.</exception>
     public void Close()
@@ -182,6 +193,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
     {
         lock (_gate)
         {
+            WaitForBackups();
             if (_isDisposed)
                 return;
             try
@@ -208,6 +220,73 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
         return default;
     }
 
+    // Without the lock: commits and reads go on.
+    private void Backup(string folder, CancellationToken ct)
+    {
+        LogPage[] log = BeginBackup();
+        try
+        {
+            BackupFolder.Make(folder, unfinished =>
+            {
+                StoreBackup.Write(_fileSystem, _paths, _files, log, unfinished, ct);
+                // A store that could not flush may have copied what is not on its disk.
+                lock (_gate)
+                    ThrowIfStopped();
+            });
+        }
+        catch (DamagedPageException error)
+        {
+            throw RecordTable.Unreadable(_paths.Data, error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or StoreException { Fault: StoreFault.Refused or StoreFault.Failed })
+        {
+            throw StoreErrors.BackupFailed(_paths.Data, folder, error);
+        }
+        finally
+        {
+            EndBackup();
+        }
+    }
+
+    private LogPage[] BeginBackup()
+    {
+        TakeTurn();
+        lock (_gate)
+        {
+            EndTurn();
+            // First: what is under way must not go on with another slice.
+            _backups++;
+            try
+            {
+                WaitForSlice();
+                ThrowIfStopped();
+                return _files.Log.Published();
+            }
+            catch
+            {
+                EndBackup();
+                throw;
+            }
+        }
+    }
+
+    private void EndBackup()
+    {
+        lock (_gate)
+        {
+            _backups--;
+            Monitor.PulseAll(_gate);
+            if (_backups == 0 && !_isDisposed && _files.Log.Length >= _options.LogBytes)
+                _timer.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+        }
+    }
+
+    private void WaitForBackups()
+    {
+        while (_backups > 0)
+            Monitor.Wait(_gate);
+    }
+
     private void Release()
     {
         WaitForSlice();
@@ -229,7 +308,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
             _isWatched = false;
             if (_isDisposed || _stopped is not null || _isCopying || _files.Log.Length == 0)
                 return;
-            if ((_isBusy && _files.Log.Length < _options.LogBytes) || !MayChangeFiles)
+            if ((_isBusy && _files.Log.Length < _options.LogBytes) || _backups > 0 || !MayChangeFiles)
             {
                 Watch();
                 return;
@@ -259,7 +338,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
         {
             EndTurn();
             // A commit that came upon twice the limit has done it by itself, or one has come to an idle store.
-            if (_isDisposed || _stopped is not null || _files.Log.Length == 0 || (_files.Log.Length < _options.LogBytes && (isLong || _isBusy)))
+            if (_isDisposed || _stopped is not null || _backups > 0 || _files.Log.Length == 0 || (_files.Log.Length < _options.LogBytes && (isLong || _isBusy)))
                 return;
             try
             {
@@ -304,7 +383,7 @@ internal sealed class LiteMessageStore : IMessageStore, IDisposable
             lock (_gate)
             {
                 EndTurn();
-                if (_isDisposed || _stopped is not null)
+                if (_isDisposed || _stopped is not null || _backups > 0)
                     return false;
                 // What is not on the disk in the log must not be in the data file.
                 _files.Log.Sync();

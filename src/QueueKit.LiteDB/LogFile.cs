@@ -100,6 +100,22 @@ internal sealed class LogFile : LiteStream, IDisposable
         PageFormat.SetTransaction(into, known.Transaction);
     }
 
+    /// <summary>The pages that have been published, to be copied beside the commits.</summary>
+    public LogPage[] Published() => [.. _pages];
+
+    /// <summary>Copies the log's own first page and pages that have been published, and checks them. Beside anything but <see cref="Restart"/> and <see cref="Begin"/>.</summary>
+    public void CopyTo(IStoreFile target, LogPage[] pages, CancellationToken ct)
+    {
+        byte[] page = new byte[PageFormat.Size];
+        for (int place = -1; place < pages.Length; place++)
+        {
+            ct.ThrowIfCancellationRequested();
+            if (_file.Read(FileOffset(place), page) < page.Length || (place >= 0 && PageFormat.Checksum(page) != pages[place].Checksum))
+                throw new DamagedPageException(_path, $"page {1 + place} of '{_path}' is not what was written");
+            target.Write(FileOffset(place), page);
+        }
+    }
+
     /// <summary>Makes the file the empty log of a state. Until it returns, the file is worth nothing.</summary>
     public void Restart(in StoreState state)
     {

@@ -33,12 +33,12 @@ internal static class StoreErrors
         $"The store '{path}' has format {found}; this version of QueueKit.LiteDB reads format {PageFormat.Version}. Open it with a newer version. Nothing was touched.", path);
 
     public static StoreException Damaged(string path, string what, Exception? cause = null) => new(
-        StoreFault.Unreadable, $"The store is damaged: {what}. {Repair}", path, cause);
+        StoreFault.Unreadable, $"The store is damaged: {what}. {Repair}", path, cause) { IsRepairable = true };
 
     public static StoreException LogMissing(StorePaths paths) => new(
         StoreFault.Unreadable,
         $"'{paths.Log}' is missing, and the store was not closed when it was last used: the log holds what was committed since. Put the log back beside '{paths.Data}'. If it is lost, LiteDBStore.RepairAsync goes on without it. Nothing was touched.",
-        paths.Log);
+        paths.Log) { IsRepairable = true };
 
     public static StoreException DataMissing(StorePaths paths, string found) => new(
         StoreFault.Unreadable,
@@ -46,13 +46,20 @@ internal static class StoreErrors
         paths.Data);
 
     public static StoreException RepairCutShort(StorePaths paths) => new(
-        StoreFault.Unreadable, $"'{paths.Data}' is missing, because a repair was cut short: '{paths.Repaired}' is to take its place. Call LiteDBStore.RepairAsync again. Nothing was touched.", paths.Data);
+        StoreFault.Unreadable, $"'{paths.Data}' is missing, because a repair was cut short: '{paths.Repaired}' is to take its place. Call LiteDBStore.RepairAsync again. Nothing was touched.", paths.Data) { IsRepairable = true };
 
     public static StoreException NothingToRepair(StorePaths paths) => new(
         StoreFault.Refused, $"There is no store at '{paths.Data}' that could be repaired. Name the data file. Nothing was touched.", paths.Data);
 
     public static StoreException RepairFailed(StorePaths paths, Exception cause) => new(
         StoreFault.Failed, $"The repair of '{paths.Data}' failed: {cause.Message} It needs as much free space as the store is large. The store's files are as they were; find the cause and call LiteDBStore.RepairAsync again.", paths.Data, cause);
+
+    public static StoreException BackupFailed(string path, string folder, Exception cause) => new(
+        StoreFault.Refused,
+        $"The backup of '{path}' in '{folder}' failed: {cause.Message} The store itself is as it was. Name a folder that is not there yet, in one that this process can write, on a disk with room.", folder, cause);
+
+    public static StoreException NotOpen(string path) => new(
+        StoreFault.Refused, $"The store '{path}' is not open: a backup is made while a broker has it. Closed, the data file can simply be copied.", path);
 
     public static StoreException WrongLog(StorePaths paths, string why) => new(
         StoreFault.Unreadable,

@@ -4,7 +4,7 @@ namespace QueueKit.RocksDB;
 
 /// <summary>A store in a RocksDB database: durable queues with the highest throughput, and backlogs of any length. <c>options.UseRocksDB("queue")</c> is the short way to it.</summary>
 /// <remarks>One broker at a time. The database is a folder; its lock and witness, <c>queue-witness</c>, lies beside it.</remarks>
-public sealed class RocksDBStore : IMessageStoreProvider
+public sealed class RocksDBStore : IMessageStoreProvider, IRepairableStore
 {
     private readonly StorePaths _paths;
     private readonly RocksDBStoreOptions _options;
@@ -41,6 +41,13 @@ public sealed class RocksDBStore : IMessageStoreProvider
             return ValueTask.FromCanceled<IMessageStore>(ct);
         // Off the caller's thread: it reads the log, which takes as long as the disk does.
         return new(Task.Run<IMessageStore>(() => _open = RocksMessageStore.Open(_paths, _options, _options.TimeProvider ?? _brokerTime(), _beforeWrite), ct));
+    }
+
+    /// <inheritdoc/>
+    async ValueTask<StoreRepairReport> IRepairableStore.RepairAsync(CancellationToken ct)
+    {
+        RocksDBRepairReport report = await Task.Run(() => StoreRepair.Run(_paths), ct).ConfigureAwait(false);
+        return new StoreRepairReport(report.Messages, report.Findings, report.SetAside);
     }
 
     /// <summary>Copies the store, which a broker has open, into a folder; messages come and go meanwhile. Restoring it is opening that folder as a store.</summary>

@@ -149,7 +149,7 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore, IDisposab
     public async ValueTask BackupAsync(string folder, CancellationToken ct = default)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(folder);
-        string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
+        string target = Path.GetFullPath(folder);
         await Task.Run(() => Backup(target), ct).ConfigureAwait(false);
     }
 
@@ -362,9 +362,9 @@ internal sealed class RocksMessageStore : IMessageStore, IBackupStore, IDisposab
         try
         {
             ThrowIfStopped();
-            _engine.Checkpoint(folder);
+            BackupFolder.Make(folder, _engine.Checkpoint);
         }
-        catch (RocksException error)
+        catch (Exception error) when (error is RocksException or IOException or UnauthorizedAccessException)
         {
             throw StoreErrors.BackupFailed(_paths.Folder, folder, error);
         }

@@ -40,13 +40,13 @@ internal static class StoreErrors
     public static StoreException CurrentMissing(StorePaths paths) => Damaged(paths.Folder, $"'{paths.Current}' is missing, and without it nobody knows which of the other files count");
 
     public static StoreException Damaged(string path, string what, Exception? cause = null) => new(
-        StoreFault.Unreadable, $"The store '{path}' is damaged: {what}. {Repair}", path, cause);
+        StoreFault.Unreadable, $"The store '{path}' is damaged: {what}. {Repair}", path, cause) { IsRepairable = true };
 
     /// <summary>What RocksDB says when it cannot make sense of its files, in our words.</summary>
     public static StoreException Unreadable(string path, RocksException error) => Damaged(path, $"RocksDB cannot read it ({error.Message})", error);
 
     public static StoreException RepairCutShort(StorePaths paths) => new(
-        StoreFault.Unreadable, $"'{paths.Folder}' is missing, because a repair was cut short: '{paths.Repaired}' is to take its place. Call RocksDBStore.RepairAsync again. Nothing was touched.", paths.Folder);
+        StoreFault.Unreadable, $"'{paths.Folder}' is missing, because a repair was cut short: '{paths.Repaired}' is to take its place. Call RocksDBStore.RepairAsync again. Nothing was touched.", paths.Folder) { IsRepairable = true };
 
     public static StoreException NothingToRepair(StorePaths paths) => new(
         StoreFault.Refused, $"There is no store at '{paths.Folder}' that could be repaired. Name the folder of the database. Nothing was touched.", paths.Folder);

@@ -191,8 +191,8 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
     public async ValueTask BackupAsync(string folder, CancellationToken ct = default)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(folder);
-        string target = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder));
-        await Task.Run(() => Backup(target), ct).ConfigureAwait(false);
+        string target = Path.GetFullPath(folder);
+        await Task.Run(() => Backup(target, ct), ct).ConfigureAwait(false);
     }
 
     /// <summary>Copies the log into the database and closes: the store is one file then, unless another program is reading it.</summary>
@@ -254,26 +254,28 @@ internal sealed class SqliteMessageStore : IMessageStore, IBackupStore, IDisposa
     }
 
     // On a connection of its own, in one read transaction: commits go on, and so do checkpoints, as far as it does not need what they would overwrite.
-    private void Backup(string folder)
+    private void Backup(string folder, CancellationToken ct)
     {
-        string unfinished = folder + "-unfinished";
         try
         {
             lock (_readGate)
                 ThrowIfStopped();
-            if (Path.Exists(folder))
-                throw new IOException($"'{folder}' is there already.");
-            if (Directory.Exists(unfinished))
-                Directory.Delete(unfinished, recursive: true);
-            Directory.CreateDirectory(unfinished);
-            string copy = Path.Combine(unfinished, Path.GetFileName(_paths.Data));
-            using (Database source = StoreOpening.OpenAnother(_paths.Data, _options.BusyTimeout, _options.CacheBytes))
-                source.Execute($"VACUUM INTO '{copy.Replace("'", "''", StringComparison.Ordinal)}'");
-            using (var written = new Database(copy))
-                written.Sync();
-            Disk.SyncFolder(unfinished);
-            Directory.Move(unfinished, folder);
-            Disk.SyncFolder(Path.GetDirectoryName(folder)!);
+            BackupFolder.Make(folder, unfinished =>
+            {
+                Directory.CreateDirectory(unfinished);
+                string copy = Path.Combine(unfinished, Path.GetFileName(_paths.Data));
+                using (Database source = StoreOpening.OpenAnother(_paths.Data, _options.BusyTimeout, _options.CacheBytes))
+                using (ct.Register(source.Interrupt))
+                    source.Execute($"VACUUM INTO '{copy.Replace("'", "''", StringComparison.Ordinal)}'");
+                // An interruption before the statement has begun is forgotten by SQLite.
+                ct.ThrowIfCancellationRequested();
+                using (var written = new Database(copy))
+                    written.Sync();
+            });
+        }
+        catch (SqliteError) when (ct.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(ct);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException or SqliteError)
         {

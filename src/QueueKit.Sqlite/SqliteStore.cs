@@ -7,7 +7,7 @@ namespace QueueKit.Sqlite;
 /// One broker at a time; others may read. While it is open there are <c>queue.db-wal</c> and <c>queue.db-shm</c> beside <c>queue.db</c>, and after a crash
 /// the first of them belongs to the store: copy and restore both, or neither. After a clean close the store is one file.
 /// </remarks>
-public sealed class SqliteStore : IMessageStoreProvider
+public sealed class SqliteStore : IMessageStoreProvider, IRepairableStore
 {
     private readonly StorePaths _paths;
     private readonly SqliteStoreOptions _options;
@@ -44,6 +44,13 @@ public sealed class SqliteStore : IMessageStoreProvider
             return ValueTask.FromCanceled<IMessageStore>(ct);
         // Off the caller's thread: it reads the log, which takes as long as the disk does.
         return new(Task.Run<IMessageStore>(() => _open = SqliteMessageStore.Open(_paths, _options, _options.TimeProvider ?? _brokerTime(), _beforeWrite), ct));
+    }
+
+    /// <inheritdoc/>
+    async ValueTask<StoreRepairReport> IRepairableStore.RepairAsync(CancellationToken ct)
+    {
+        SqliteRepairReport report = await Task.Run(() => StoreRepair.Run(_paths), ct).ConfigureAwait(false);
+        return new StoreRepairReport(report.Messages, report.Findings, report.SetAside);
     }
 
     /// <summary>Copies the store, which a broker has open, into a folder; messages come and go meanwhile. Restoring it is opening the database in that folder as a store.</summary>

@@ -41,7 +41,7 @@ internal static class StoreErrors
         $"The store '{path}' has format {found}; this version of QueueKit.Sqlite reads format {StoreSchema.Version}. Open it with a newer version. Nothing was touched.", path);
 
     public static StoreException Damaged(string path, string what, Exception? cause = null) => new(
-        StoreFault.Unreadable, $"The store is damaged: {what}. {Repair}", path, cause);
+        StoreFault.Unreadable, $"The store is damaged: {what}. {Repair}", path, cause) { IsRepairable = true };
 
     public static StoreException Unreadable(string path, SqliteError error) =>
         Damaged(path, $"SQLite cannot make sense of '{path}': {error.Message.TrimEnd('.')}", error);
@@ -52,7 +52,7 @@ internal static class StoreErrors
         paths.Data);
 
     public static StoreException RepairCutShort(StorePaths paths) => new(
-        StoreFault.Unreadable, $"'{paths.Data}' is missing, because a repair was cut short: '{paths.Repaired}' is to take its place. Call SqliteStore.RepairAsync again. Nothing was touched.", paths.Data);
+        StoreFault.Unreadable, $"'{paths.Data}' is missing, because a repair was cut short: '{paths.Repaired}' is to take its place. Call SqliteStore.RepairAsync again. Nothing was touched.", paths.Data) { IsRepairable = true };
 
     public static StoreException NothingToRepair(StorePaths paths) => new(
         StoreFault.Refused, $"There is no store at '{paths.Data}' that could be repaired. Name the database. Nothing was touched.", paths.Data);

@@ -26,6 +26,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     private readonly BrokerContext _context;
     private readonly QueueCatalog _catalog;
     private volatile IMessageSource[] _sources = [];
+    private readonly BrokerBackups _backups = new();
     private Task? _closing;
 
     private MessageBroker(BrokerContext context)
@@ -55,6 +56,9 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     /// <summary>For how long the store has been writing, and where asked flushing, the commit that is under way; null if none is. Commits take milliseconds: one that takes seconds hangs, and everything durable waits for it.</summary>
     public TimeSpan? RunningCommitAge => _context.Pipeline?.RunningCommitAge;
 
+    /// <summary>What was set aside when this broker was opened on a damaged store; null if it was sound, or nothing was asked to be.</summary>
+    public QuarantineReport? Quarantine { get; private set; }
+
     internal CommitPipeline? Pipeline => _context.Pipeline;
 
     internal WorkScheduler Scheduler => _context.Scheduler;
@@ -66,13 +70,33 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
     {
         options = options is null ? new MessageBrokerOptions() : options.Copy();
         options.Validate();
-        var context = new BrokerContext(options);
-        var broker = new MessageBroker(context);
-        if (options.Store is { } provider)
-            await broker.OpenStoreAsync(provider, ct).ConfigureAwait(false);
-        context.Telemetry?.Instruments.Add(broker);
+        var broker = new MessageBroker(new BrokerContext(options));
+        try
+        {
+            if (options.Store is { } provider)
+                await broker.OpenStoreAsync(provider, ct).ConfigureAwait(false);
+        }
+        catch (StoreException error) when (error.IsRepairable && options is { DamagedStore: DamagePolicy.Quarantine, Store: IRepairableStore })
+        {
+            broker = await OpenRepairedAsync(options, error, ct).ConfigureAwait(false);
+        }
+        broker._context.Telemetry?.Instruments.Add(broker);
         if (options.Sources.Count > 0)
             await broker.OpenSourcesAsync(options.Sources, ct).ConfigureAwait(false);
+        return broker;
+    }
+
+    // Once: what a repair has not mended is refused.
+    private static async Task<MessageBroker> OpenRepairedAsync(MessageBrokerOptions options, StoreException damage, CancellationToken ct)
+    {
+        var broker = new MessageBroker(new BrokerContext(options));
+        broker._context.Log.Repairing(options.Store!.Description, damage.Message);
+        StoreRepairReport report = await ((IRepairableStore)options.Store).RepairAsync(ct).ConfigureAwait(false);
+        broker.Quarantine = new QuarantineReport(damage, report.Findings, report.SetAside);
+        foreach (string finding in report.Findings)
+            broker._context.Log.Found(options.Store.Description, finding);
+        broker._context.Log.SetAside(options.Store.Description, string.Join(", ", report.SetAside));
+        await broker.OpenStoreAsync(options.Store, ct).ConfigureAwait(false);
         return broker;
     }
 
@@ -197,6 +221,26 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         }
     }
 
+    /// <summary>Copies the store into a folder while messages come and go: everything that was confirmed before the call, perhaps something that came later, nothing in part. Restoring is opening a broker on the store in that folder.</summary>
+    /// <remarks>
+    /// It is on the disk when this returns, and the folder is there only when it is complete. It has no witness, so whoever opens it is told of every message that
+    /// it was maybe delivered before. One backup at a time: another waits for its turn. Closing the broker gives it up.
+    /// </remarks>
+    /// <param name="folder">Empty or not there yet; the folder that it is to lie in is. The store has the same name in it as it has now; of RocksDB, the folder is the store.</param>
+    /// <param name="ct">Gives it up as soon as the store can; nothing is left of it then.</param>
+    /// <exception cref="StoreException"><see cref="StoreFault.Refused"/>: the broker has no store or one that cannot copy itself, the folder is in use, the disk is full, or the broker was closed meanwhile;
+    /// nothing is left of it and the broker goes on. <see cref="StoreFault.Unreadable"/>: the store is damaged. <see cref="StoreFault.Stopped"/>: it had stopped before.</exception>
+    /// <exception cref="ObjectDisposedException">The broker is closed.</exception>
+    public async ValueTask BackupAsync(string folder, CancellationToken ct = default)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(folder);
+        ct.ThrowIfCancellationRequested();
+        lock (_lock)
+            ThrowIfClosed();
+        await _backups.RunAsync(_context.Pipeline?.Store, folder, ct).AsTask().CountedOn(_context.Scheduler);
+        _context.Log.BackedUp(folder);
+    }
+
     /// <summary>Begins a transaction over queues of this broker.</summary>
     /// <exception cref="ObjectDisposedException">The broker is closed.</exception>
     public BrokerTransaction BeginTransaction()
@@ -261,7 +305,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
             await foreach (QueueConductor conductor in _catalog.RecoverAsync(store, ct).ConfigureAwait(false))
             {
                 if (!_queues.TryAdd(conductor.Name, new MessageQueue(this, conductor)))
-                    throw new StoreException(StoreFault.Unreadable, $"Two queues in the store are named '{conductor.Name}', one of them with the id {conductor.Id}. Restore the store from a backup, or repair it, which gives one of them another name.");
+                    throw new StoreException(StoreFault.Unreadable, $"Two queues in the store are named '{conductor.Name}', one of them with the id {conductor.Id}. Restore the store from a backup, or repair it, which gives one of them another name.") { IsRepairable = true };
                 NoteDeadLetterQueue(conductor.Options);
             }
             _context.Log.Opened(provider.Description, _queues.Count, _catalog.RecoveredMessages);
@@ -475,6 +519,7 @@ public sealed class MessageBroker : IAsyncDisposable, IMeasuredBroker
         // Before the pipeline ends: a settle that comes later says that the lease is lost, one that came before is committed.
         foreach (MessageQueue queue in queues)
             queue.Conductor.Upkeep.LoseLeases();
+        await _backups.StopAsync().CountedOn(_context.Scheduler);
         _context.IsClosed = true;
         _context.Telemetry?.Instruments.Remove(this);
         try

@@ -15,6 +15,9 @@ public sealed class MessageBrokerOptions
     [Experimental("QUEUEKIT001")]
     public IList<IMessageSourceProvider> Sources { get; private set; } = [];
 
+    /// <summary>What is done with a store that is damaged. Default: <see cref="DamagePolicy.Refuse"/>, and somebody decides.</summary>
+    public DamagePolicy DamagedStore { get; set; }
+
     /// <summary>The source of all time: clocks and timers. Default: <see cref="TimeProvider.System"/>.</summary>
     public TimeProvider TimeProvider { get; set; } = TimeProvider.System;
 
@@ -53,6 +56,8 @@ public sealed class MessageBrokerOptions
     {
         if (TimeProvider is null)
             throw new ArgumentException("MessageBrokerOptions.TimeProvider is null: take TimeProvider.System, or a clock of your own.", "options");
+        if (!Enum.IsDefined(DamagedStore))
+            throw new ArgumentException($"MessageBrokerOptions.DamagedStore is {(int)DamagedStore}; take {nameof(DamagePolicy.Refuse)} or {nameof(DamagePolicy.Quarantine)}.", "options");
         if (MaxMessageBytes is < 1 or > 1 << 30)
             throw new ArgumentException($"MessageBrokerOptions.MaxMessageBytes is {MaxMessageBytes}; it must lie between 1 byte and 1 GiB.", "options");
         if (MaxLoadedBytes < 1024 * 1024)

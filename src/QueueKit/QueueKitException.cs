@@ -132,6 +132,9 @@ public sealed class StoreException : QueueKitException
 
     /// <summary>The file or folder concerned, where there is one.</summary>
     public string? Path { get; }
+
+    /// <summary>Whether a repair of the store is a remedy: it is damaged, incomplete or not to be believed, and neither of a newer format nor somebody else's.</summary>
+    public bool IsRepairable { get; init; }
 }
 
 /// <summary>The kinds of trouble with a store.</summary>

@@ -30,6 +30,9 @@ public sealed record QueueSnapshot
     /// <summary>Waiting for a due time or a retry. The oldest age counts from admission, of those in memory.</summary>
     public required StateSnapshot Delayed { get; init; }
 
+    /// <summary>Of <see cref="Paged"/> and <see cref="PagedDelayed"/>, the messages that cannot be read, under <see cref="DamagePolicy.Quarantine"/>: they are not delivered, and keep their places until the store is repaired or the queue deleted.</summary>
+    public long Unreadable { get; init; }
+
     /// <summary>The part of <see cref="Delayed"/> that is not in memory: it is read from the store as it becomes due, as far as there is room beside what is ready.</summary>
     public required StateSnapshot PagedDelayed { get; init; }
 

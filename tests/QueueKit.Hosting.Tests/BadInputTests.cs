@@ -94,7 +94,7 @@ public class BadInputTests : HostJourney
     [TestCase("QK:Queues:orders:RetryDelay", "often", "QK:Queues:orders:RetryDelay is 'often'")]
     [TestCase("QK:Queues:orders:RetryDelay:Jitter", "7", "QK:Queues:orders:RetryDelay: The jitter is a share between 0 and 1")]
     [TestCase("QK:DrainTimeout", "x", "QK:DrainTimeout is 'x'")]
-    [TestCase("QK:Stores", "x", "QK:Stores: there is no such option. There are DrainTimeout, Handlers, Health, MaxLoadedBytes, MaxMessageBytes, Queues, Recurring")]
+    [TestCase("QK:Stores", "x", "QK:Stores: there is no such option. There are DamagedStore, DrainTimeout, Handlers, Health, MaxLoadedBytes, MaxMessageBytes, Queues, Recurring")]
     [TestCase("QK:Handlers:orders:Concurrency", "x", "QK:Handlers:orders:Concurrency is 'x'; it must be a whole number, 1 to 10,000")]
     [TestCase("QK:Handlers:ordres:Concurrency", "2", "QK:Handlers:ordres: queue 'ordres' has no handler")]
     [TestCase("QK:Queues:orders:MaxAttempts", "5000000000", "QK:Queues:orders:MaxAttempts is '5000000000'; it must be a whole number, at least 1")]

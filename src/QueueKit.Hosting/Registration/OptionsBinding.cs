@@ -38,6 +38,7 @@ internal static class OptionsBinding
     private static void ReadBroker(IConfigurationSection section, MessageBrokerOptions options) => new SectionReader(section)
         .Whole(nameof(options.MaxMessageBytes), value => options.MaxMessageBytes = value, "1 byte to 1 GiB")
         .WholeOrNone(nameof(options.MaxLoadedBytes), value => options.MaxLoadedBytes = value, "at least 1048576")
+        .OneOf<DamagePolicy>(nameof(options.DamagedStore), value => options.DamagedStore = value)
         .Time(nameof(options.DrainTimeout), value => options.DrainTimeout = value, "zero to 49 days")
         .YesOrNo(nameof(options.TraceBatchedMessages), value => options.TraceBatchedMessages = value)
         .Sections("Queues", "queues")

@@ -66,6 +66,9 @@ internal sealed unsafe class Database : IDisposable
         set => Check(Configure(_handle, ConfigNoCheckpointOnClose, value ? 0 : 1));
     }
 
+    /// <summary>Ends the statement that is running with an error. From any thread.</summary>
+    public void Interrupt() => sqlite3_interrupt(_handle);
+
     /// <summary>Runs a statement that returns nothing of interest.</summary>
     public void Execute(string sql)
     {

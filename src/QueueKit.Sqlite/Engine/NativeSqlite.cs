@@ -35,6 +35,9 @@ internal static unsafe partial class NativeSqlite
     public static partial int sqlite3_system_errno(nint database);
 
     [LibraryImport(Library)]
+    public static partial void sqlite3_interrupt(nint database);
+
+    [LibraryImport(Library)]
     public static partial int sqlite3_busy_timeout(nint database, int milliseconds);
 
     [LibraryImport(Library)]

@@ -23,6 +23,9 @@ internal sealed partial class BrokerLog(ILoggerFactory? factory)
     [LoggerMessage(5, LogLevel.Information, "Closed")]
     public partial void Closed();
 
+    [LoggerMessage(6, LogLevel.Information, "Backed up to '{Folder}'")]
+    public partial void BackedUp(string folder);
+
     [LoggerMessage(10, LogLevel.Warning, "Queue '{Queue}' is full and drops messages as its policy says ({Policy}). Every one is counted; this line comes once per burst.")]
     public partial void DropsBegan(string queue, OverflowPolicy policy);
 
@@ -53,8 +56,23 @@ internal sealed partial class BrokerLog(ILoggerFactory? factory)
     [LoggerMessage(24, LogLevel.Error, "The backlog of queue '{Queue}' cannot be read on; it delivers what is loaded and nothing behind that: {Error}")]
     public partial void BacklogUnreadable(string queue, string error);
 
-    [LoggerMessage(25, LogLevel.Error, "A source of messages did not close well; what it has not moved is found at its next opening")]
+    [LoggerMessage(25, LogLevel.Error, "Message {Sequence} of queue '{Queue}' cannot be read and is set aside: it stays in the store, where a repair finds it, and is not delivered: {Error}")]
+    public partial void MessageUnreadable(string queue, long sequence, string error);
+
+    [LoggerMessage(26, LogLevel.Error, "{Messages} messages of queue '{Queue}' that its commits speak of are not in the store, and there is no trace of them; the queue goes on without them")]
+    public partial void MessagesMissing(string queue, long messages);
+
+    [LoggerMessage(27, LogLevel.Error, "A source of messages did not close well; what it has not moved is found at its next opening")]
     public partial void SourceNotClosed(Exception error);
+
+    [LoggerMessage(45, LogLevel.Critical, "{Store} is damaged and is repaired before it is opened, because DamagedStore is Quarantine: {Error}")]
+    public partial void Repairing(string store, string error);
+
+    [LoggerMessage(46, LogLevel.Error, "{Store} was damaged: {Finding}")]
+    public partial void Found(string store, string finding);
+
+    [LoggerMessage(47, LogLevel.Warning, "{Store} is made anew of what could be read; as it was before it is in {SetAside}")]
+    public partial void SetAside(string store, string setAside);
 
     [LoggerMessage(40, LogLevel.Warning, "'{Witness}' is missing beside a store that exists. Whether the store is complete nobody can tell, and every message in it counts as maybe delivered before")]
     public partial void WitnessMissing(string witness);

@@ -8,6 +8,8 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
 {
     private readonly StorePage _page = new();
     private readonly List<WaitingMessage> _messages = [];
+    // Null where damage stops the queue.
+    private readonly UnreadableRecords? _unreadable = queue.Broker.Options.DamagedStore == DamagePolicy.Quarantine ? new(store) : null;
     // Failed attempts at messages that have not been read yet, by number.
     private Dictionary<long, AttemptsRecord> _attempts = [];
     // Messages that consumers had in an earlier life of the store and that have not been read yet, by number.
@@ -26,6 +28,9 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
 
     /// <summary>Why the backlog cannot be read on; null while it can. Guarded by the queue's lock.</summary>
     public StoreException? Fault { get; private set; }
+
+    /// <summary>How many messages cannot be read and were set aside. Guarded by the queue's lock.</summary>
+    public long Unreadable => _unreadable?.Count ?? 0;
 
     /// <summary>Takes the failed attempts that the store knows of, and what its witness knows of earlier deliveries; while the queue is opened.</summary>
     public void Recover(Dictionary<long, AttemptsRecord> attempts, Dictionary<long, WitnessedDelivery> seen, long doubtfulThrough)
@@ -135,6 +140,7 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     protected override void Run()
     {
         _messages.Clear();
+        _unreadable?.BeginPage();
         StoreException? fault = null;
         bool hasMore = false;
         try
@@ -152,34 +158,55 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
             fault = new StoreException(StoreFault.Unreadable, $"The backlog of queue '{queue.Name}' cannot be read, for a reason that the store does not explain ({error.GetType().Name}: {error.Message}).", innerException: error);
         }
         _page.Clear();
+        // The next opening repairs it then.
+        if (_unreadable is not null && fault is { IsRepairable: true })
+            store.Witness?.SetPoison(fault.Message);
         queue.Step((Pages: this, hasMore, fault), static (core, x, in moment, ref aftermath) => x.Pages.Arrive(core, x.hasMore, x.fault, moment, ref aftermath));
     }
 
     private bool ReadLane()
     {
         byte band = (byte)_asked.Band;
-        bool hasMore = store.Read(StoredMessage.KeyOf(queue.Id, band, 0, _asked.From), StoredMessage.KeyOf(queue.Id, band, 0, _asked.Last).Next(), _asked.MaxMessages, _asked.MaxBytes, _page);
+        bool hasMore = Read(StoredMessage.KeyOf(queue.Id, band, 0, _asked.From), StoredMessage.KeyOf(queue.Id, band, 0, _asked.Last).Next(), _asked.MaxMessages, _asked.MaxBytes);
         long now = queue.Clock.Now;
         foreach (StoreRecord record in _page.Records)
-            _messages.Add(Restore(record, now));
+            TakeIn(record, now);
         return hasMore;
+    }
+
+    private bool Read(in StoreKey from, in StoreKey to, int maxMessages, long maxBytes) => _unreadable is { } unreadable
+        ? unreadable.Read(from, to, maxMessages, maxBytes, _page)
+        : store.Read(from, to, maxMessages, maxBytes, _page);
+
+    private void TakeIn(in StoreRecord record, long now)
+    {
+        try
+        {
+            _messages.Add(Restore(record, now));
+        }
+        catch (StoreException error) when (_unreadable is not null && error.IsRepairable)
+        {
+            _unreadable.Note(record.Key, error);
+        }
     }
 
     private bool ReadScheduled(DelayedPage asked)
     {
         _scheduledCursor = asked.From;
         (StoreKey from, StoreKey to) = StoredMessage.ScheduledRange(queue.Id, (byte)asked.Band, asked.From);
-        bool hasMore = store.Read(from, to, asked.MaxMessages, asked.MaxBytes, _page);
+        bool hasMore = Read(from, to, asked.MaxMessages, asked.MaxBytes);
         long now = queue.Clock.Now;
         foreach (StoreRecord record in _page.Records)
         {
             // What was written a moment ago is on its way into the books.
             if (record.Key.Sequence <= asked.LastPlaced)
-                _messages.Add(Restore(record, now));
+                TakeIn(record, now);
             _scheduledCursor = new DueKey(record.Key.Order, record.Key.Sequence).Next();
         }
         if (!hasMore)
             _scheduledCursor = null;
+        else if (_unreadable?.LookedUpTo is { } place)
+            _scheduledCursor = new DueKey(place.Order, place.Sequence);
         return hasMore;
     }
 
@@ -202,8 +229,9 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
             else
                 core.Load(_asked.Band, waiting, moment, ref aftermath);
         }
+        SetAside();
         Tally missing = _askedScheduled is { } asked ? ArriveScheduled(core, asked, moment, ref aftermath) : ArriveLane(core, hasMore || fault is not null);
-        if (fault is null && missing.Messages != 0)
+        if (fault is null && missing.Messages != 0 && !IsSetAside(missing))
             fault = Missing(missing);
         _messages.Clear();
         if (fault is not null)
@@ -214,6 +242,8 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
     private Tally ArriveLane(QueueCore core, bool hasMore)
     {
         long cursor = !hasMore ? _asked.Last + 1 : _messages.Count == 0 ? _asked.From : _messages[^1].Message.Sequence + 1;
+        // Behind what was passed over, so that it is not come upon again and again.
+        cursor = Math.Max(cursor, _unreadable?.LookedUpTo?.Sequence ?? 0);
         Tally left = core.Dispatcher.Ready.MoveCursor(_asked.Band, cursor);
         return core.Dispatcher.Ready.IsPagedAt(_asked.Band) ? default : left;
     }
@@ -225,6 +255,24 @@ internal sealed class LanePages(QueueConductor queue, IMessageStore store) : Wor
         Tally left = !core.Delayed.IsPagedAt(asked.Band) ? core.Delayed.PagedAt(asked.Band) : default;
         core.Delayed.GiveBackEnd();
         return left;
+    }
+
+    private void SetAside()
+    {
+        foreach ((StoreKey key, string why) in _unreadable?.Take() ?? [])
+            queue.Log.MessageUnreadable(queue.Name, key.Sequence, why);
+    }
+
+    // Whether what is missing is what was set aside, or nobody wants to stop for it. What is there and should not be is another matter.
+    private bool IsSetAside(Tally missing)
+    {
+        if (_unreadable is null || missing.Messages < 0)
+            return false;
+        (StoreKind kind, int band) = _askedScheduled is { } scheduled ? (StoreKind.Parked, scheduled.Band) : (StoreKind.Message, _asked.Band);
+        long vanished = _unreadable.Settle(kind, StoredMessage.KeyOf(queue.Id, (byte)band, 0, 0).Band, missing.Messages);
+        if (vanished > 0)
+            queue.Log.MessagesMissing(queue.Name, vanished);
+        return true;
     }
 
     private StoreException Missing(Tally missing) => new(StoreFault.Unreadable, missing.Messages > 0

@@ -85,7 +85,7 @@ internal readonly struct QueueUpkeep(QueueConductor queue)
     public QueueSnapshot Snapshot()
     {
         var result = new QueueSnapshot[1];
-        queue.Step(result, static (core, result, in moment, ref _) => result[0] = core.Audit.Snapshot(moment));
+        queue.Step(result, static (core, result, in moment, ref _) => result[0] = core.Audit.Snapshot(moment) with { Unreadable = core.Pages?.Unreadable ?? 0 });
         return result[0];
     }
 

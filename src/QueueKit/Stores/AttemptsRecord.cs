@@ -42,7 +42,7 @@ internal readonly record struct AttemptsRecord(int FailedAttempts, long DueTicks
     {
         ReadOnlySpan<byte> value = record.Head.Span;
         if (value.Length < FixedLength + RecordChecksum.Length || !RecordChecksum.IsRight(value, record.Key))
-            throw new StoreException(StoreFault.Unreadable, $"The stored attempts of message {record.Key.Sequence} of queue {record.Key.Queue} are damaged: their checksum does not match their content and key. Restore the store from a backup, or delete the record: the message then counts as never tried.");
+            throw new StoreException(StoreFault.Unreadable, $"The stored attempts of message {record.Key.Sequence} of queue {record.Key.Queue} are damaged: their checksum does not match their content and key. Restore the store from a backup, or delete the record: the message then counts as never tried.") { IsRepairable = true };
         if (value[0] != Version)
             throw new StoreException(StoreFault.Unreadable, $"The stored attempts of message {record.Key.Sequence} of queue {record.Key.Queue} have format {value[0]}; this version of QueueKit reads format {Version}. Open the store with a newer version.");
         ReadOnlySpan<byte> error = value[FixedLength..^RecordChecksum.Length];

@@ -87,6 +87,8 @@ internal sealed class CommitPipeline : IAsyncDisposable
 
     public int MaxRecordBytes => _store.MaxRecordBytes;
 
+    public IMessageStore Store => _store;
+
     public Witness? Witness => _witness;
 
     /// <summary>Adds a work behind all others. Safe for any thread and under any lock: neither blocks nor calls back.</summary>

@@ -53,7 +53,7 @@ internal readonly record struct CommitRecord(long Number, long LastSequence)
         return new CommitRecord(number, BinaryPrimitives.ReadInt64LittleEndian(value[8..]));
     }
 
-    private static StoreException Damaged() => new(StoreFault.Unreadable, "The stored record of a commit is damaged: its checksum does not match its content and key. Numbers might be given out twice, so the store is not opened; restore it from a backup. Nothing was changed.");
+    private static StoreException Damaged() => new(StoreFault.Unreadable, "The stored record of a commit is damaged: its checksum does not match its content and key. Numbers might be given out twice, so the store is not opened; restore it from a backup. Nothing was changed.") { IsRepairable = true };
 
     private byte[] Encode(in StoreKey key, byte[] entries)
     {

@@ -50,7 +50,7 @@ internal sealed class CommitRecords
             if (number == records.Last.Number + 1 && record.Key != CommitRecord.KeyOf(records.NextPlace))
                 throw new StoreException(StoreFault.Unreadable, $"The record of commit {number} does not stand where this version of QueueKit puts it: an earlier version has written the store, or it is damaged. Open it with the version that wrote it and empty it, or repair it, which makes a store of this version. Nothing was changed.");
             if (number != records.Last.Number + 1)
-                throw new StoreException(StoreFault.Unreadable, $"The store has commit {number} but not commit {records.Last.Number + 1}: confirmed commits are missing. Restore the store from a backup, or repair it. Nothing was changed.");
+                throw new StoreException(StoreFault.Unreadable, $"The store has commit {number} but not commit {records.Last.Number + 1}: confirmed commits are missing. Restore the store from a backup, or repair it. Nothing was changed.") { IsRepairable = true };
             CommitRecord commit = CommitRecord.Read(record, records.Counters);
             // Never lower than before: what was given out once is not given out again.
             records.Last = commit with { LastSequence = Math.Max(commit.LastSequence, records.Last.LastSequence) };

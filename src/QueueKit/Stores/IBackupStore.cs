@@ -12,7 +12,8 @@ public interface IBackupStore
     /// this returns, and the folder is there only when it is complete. It has no witness: whoever opens it is told of every message that it was maybe delivered before.
     /// </remarks>
     /// <param name="folder">Not there yet; the folder that it is to lie in is.</param>
-    /// <param name="ct">Gives up before anything has happened.</param>
-    /// <exception cref="StoreException"><see cref="StoreFault.Refused"/>: the copy could not be made, and the store goes on.</exception>
+    /// <param name="ct">Gives up as soon as the store can; nothing is left then.</param>
+    /// <exception cref="StoreException"><see cref="StoreFault.Refused"/>: the copy could not be made, and nothing is left of it. <see cref="StoreFault.Unreadable"/>: the store
+    /// is damaged, and so would the copy be. In either case the store goes on. <see cref="StoreFault.Stopped"/>: it had stopped before.</exception>
     ValueTask BackupAsync(string folder, CancellationToken ct = default);
 }

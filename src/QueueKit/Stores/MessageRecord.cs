@@ -289,7 +289,7 @@ internal static class MessageRecord
     }
 
     private static StoreException Damaged(in StoreKey key, string what) => new(StoreFault.Unreadable,
-        $"The stored message {key.Sequence} of queue {key.Queue} is damaged: {what}. It is not delivered; restore the store from a backup, or repair it.");
+        $"The stored message {key.Sequence} of queue {key.Queue} is damaged: {what}. It is not delivered; restore the store from a backup, or repair it.") { IsRepairable = true };
 
     private ref struct HeadReader(ReadOnlySpan<byte> rest)
     {

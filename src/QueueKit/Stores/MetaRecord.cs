@@ -46,7 +46,7 @@ internal static class MetaRecord
         : throw Damaged(record.Key);
 
     public static StoreException Damaged(in StoreKey key) =>
-        new(StoreFault.Unreadable, $"The store's record of {Describe(key)} is damaged: its checksum does not match its content and key. Restore the store from a backup, or repair it. Nothing was changed.");
+        new(StoreFault.Unreadable, $"The store's record of {Describe(key)} is damaged: its checksum does not match its content and key. Restore the store from a backup, or repair it. Nothing was changed.") { IsRepairable = true };
 
     /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: the store is of another format.</exception>
     public static void RefuseOtherFormat(uint found)

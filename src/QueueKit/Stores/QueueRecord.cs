@@ -147,7 +147,7 @@ internal sealed record QueueRecord
     {
         ReadOnlySpan<byte> value = record.Head.Span;
         if (!IsRight(record))
-            throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} are damaged: their checksum does not match their content and key. Restore the store from a backup.");
+            throw new StoreException(StoreFault.Unreadable, $"The stored options of queue {record.Key.Queue} are damaged: their checksum does not match their content and key. Restore the store from a backup.") { IsRepairable = true };
         int? format;
         try
         {

@@ -432,7 +432,10 @@ public sealed class Witness : IDisposable
         {
             string reason = Encoding.UTF8.GetString(content.Slice(1028, Math.Clamp(poison, 0, 1020)));
             throw new StoreException(StoreFault.Unreadable,
-                $"The store '{StorePathOf(path)}' is not to be believed since a write or flush failed: {reason} What is read back from its files may be what the disk never got, so repair it first{(repair is null ? "" : $" ({repair})")}: that copies it into new files, for which it needs its size once more. Nothing was touched.", StorePathOf(path));
+                $"The store '{StorePathOf(path)}' is not to be believed since a write or flush failed, or damage was found that it does not survive: {reason} What is read back from its files may be what the disk never got, so repair it first{(repair is null ? "" : $" ({repair})")}: that copies it into new files, for which it needs its size once more. Nothing was touched.", StorePathOf(path))
+            {
+                IsRepairable = repair is not null,
+            };
         }
         if (storeExists)
             return;
@@ -446,7 +449,10 @@ public sealed class Witness : IDisposable
     private static bool IsSame(ReadOnlySpan<byte> content, Guid boot) => BootId.AreSame(new Guid(content.Slice(512, 16)), boot);
 
     private static StoreException Missing(string path, long count, string what, string? repair) => new(StoreFault.Unreadable,
-        $"{count} confirmed commits are missing from the store '{StorePathOf(path)}': {what}. It was damaged, deleted, or exchanged for an older copy. Restore the newest backup; to go on with what is there, and give up the rest, {(repair is null ? $"delete '{path}'" : $"call {repair}, which says what is missing")}. Nothing was touched.", StorePathOf(path));
+        $"{count} confirmed commits are missing from the store '{StorePathOf(path)}': {what}. It was damaged, deleted, or exchanged for an older copy. Restore the newest backup; to go on with what is there, and give up the rest, {(repair is null ? $"delete '{path}'" : $"call {repair}, which says what is missing")}. Nothing was touched.", StorePathOf(path))
+    {
+        IsRepairable = repair is not null,
+    };
 
     private static StoreException Damaged(string path, string flaw) => new(StoreFault.Unreadable,
         $"'{path}', the witness of the store, is damaged: {flaw}. The store itself may be well: if you trust it, delete the damaged file and open the store again; every message then counts as maybe delivered before, and nobody can tell whether commits are missing. Nothing was touched.", path);

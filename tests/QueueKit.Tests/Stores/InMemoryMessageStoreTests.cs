@@ -1,14 +1,31 @@
 using QueueKit.Stores;
+using QueueKit.Testing;
 
 namespace QueueKit.Tests.Stores;
 
-public class InMemoryMessageStoreTests : MessageStoreContract
+public class InMemoryMessageStoreTests
 {
-    protected override IMessageStoreProvider CreateProvider() => new InMemoryMessageStore();
+    private const StoreAbilities Abilities = StoreAbilities.FailingCommits | StoreAbilities.PowerCuts;
 
-    protected override bool TryFailNextCommit(IMessageStoreProvider provider)
+    private static IEnumerable<TestCaseData> Cases => ContractTests.For(Abilities);
+
+    [TestCaseSource(nameof(Cases))]
+    public async Task Contract(StoreContractCase one)
     {
-        ((InMemoryMessageStore)provider).FailNextCommit(written: true);
-        return true;
+        await using var store = new UnderTest { Seed = ContractTests.Seed };
+        await one.RunAsync(store);
+    }
+
+    private sealed class UnderTest : StoreUnderTest
+    {
+        private readonly InMemoryMessageStore _store = new() { TracksFlushes = true };
+
+        public override StoreAbilities Abilities => InMemoryMessageStoreTests.Abilities;
+
+        public override IMessageStoreProvider CreateProvider() => _store;
+
+        public override void FailNextCommit() => _store.FailNextCommit(written: true);
+
+        public override void CutPower() => _store.CrashLosingUnflushed();
     }
 }

@@ -1,6 +1,6 @@
 using QueueKit.Stores;
 
-namespace QueueKit.Tests.Stores;
+namespace QueueKit.Testing.Contract;
 
 /// <summary>What a store is to hold: the contract in a few lines, to compare stores with.</summary>
 internal sealed class StoreModel
@@ -40,6 +40,15 @@ internal sealed class StoreModel
         foreach ((StoreKey key, (byte[], byte[]) value) in _records)
             copy._records.Add(key, value);
         return copy;
+    }
+
+    /// <summary>Goes on as another state.</summary>
+    public void Become(StoreModel other)
+    {
+        (StoreKey, (byte[], byte[]))[] records = [.. other._records.Select(static record => (record.Key, record.Value))];
+        _records.Clear();
+        foreach ((StoreKey key, (byte[], byte[]) value) in records)
+            _records.Add(key, value);
     }
 
     public StoreKey[] KeysBetween(StoreKey from, StoreKey to) => [.. _records.Keys.Where(key => from <= key && key < to)];
