@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 using QueueKit.Sqlite.Outbox;
 
 namespace QueueKit.Sqlite;
@@ -66,13 +67,27 @@ public sealed class SqliteInbox
             throw OutboxErrors.Finished("Nothing was noted.");
         try
         {
-            Commands commands = _commands.GetValue(connection, static connection => new Commands(connection));
-            return new ValueTask<bool>(TryBegin(commands, queue, messageId, transaction));
+            return new ValueTask<bool>(TryBegin(CommandsOf(connection), queue, messageId, transaction));
         }
         catch (SqliteException error) when (error.SqliteErrorCode == ReadOnlyError)
         {
             throw OutboxErrors.ReadOnlyConnection(connection.DataSource, error);
         }
+    }
+
+    private Commands CommandsOf(SqliteConnection connection)
+    {
+        sqlite3 handle = connection.Handle!;
+        if (_commands.TryGetValue(connection, out Commands? known))
+        {
+            if (known.IsFor(handle))
+                return known;
+            // The connection was closed and opened again: its commands stay with the handle that it had.
+            known.Dispose();
+        }
+        var commands = new Commands(connection, handle);
+        _commands.AddOrUpdate(connection, commands);
+        return commands;
     }
 
     private bool TryBegin(Commands commands, string queue, string messageId, SqliteTransaction transaction)
@@ -87,7 +102,7 @@ public sealed class SqliteInbox
     private static string Text(DateTimeOffset time) => time.UtcDateTime.ToString(TimeFormat, CultureInfo.InvariantCulture);
 
     // Compiled once for each connection; used by whoever uses that.
-    private sealed class Commands
+    private sealed class Commands : IDisposable
     {
         // Numbers in the order of their commits: the oldest come first, and how many there are is a difference.
         private const string Table = """
@@ -99,11 +114,13 @@ public sealed class SqliteInbox
               UNIQUE(queue, message_id))
             """;
 
+        private readonly sqlite3 _handle;
         private readonly SqliteCommand _add;
         private readonly SqliteCommand _forget;
 
-        public Commands(SqliteConnection connection)
+        public Commands(SqliteConnection connection, sqlite3 handle)
         {
+            _handle = handle;
             _add = connection.CreateCommand();
             _add.CommandText = """
                 INSERT INTO main.queuekit_inbox(queue, message_id, processed_at)
@@ -117,6 +134,15 @@ public sealed class SqliteInbox
                   SELECT number FROM (SELECT number, processed_at FROM main.queuekit_inbox ORDER BY number LIMIT {ForgottenAtOnce}) WHERE number <= $last OR processed_at < $oldest)
                 """;
             AddParameters(_forget, "$last", "$oldest");
+        }
+
+        /// <summary>Whether its statements are those of a handle.</summary>
+        public bool IsFor(sqlite3 handle) => ReferenceEquals(_handle, handle);
+
+        public void Dispose()
+        {
+            _add.Dispose();
+            _forget.Dispose();
         }
 
         public bool TryAdd(SqliteTransaction transaction, string queue, string messageId, string now, out long number)

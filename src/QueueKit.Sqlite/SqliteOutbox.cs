@@ -145,7 +145,16 @@ public sealed class SqliteOutbox : IMessageSource
             OutboxAppender.RefuseOther(transaction, _pump.File);
             _ours.AddOrUpdate(handle, this);
         }
-        return _appenders.GetValue(connection, static connection => new OutboxAppender(connection));
+        if (_appenders.TryGetValue(connection, out OutboxAppender? known))
+        {
+            if (known.IsFor(handle))
+                return known;
+            // The connection was closed and opened again: its commands stay with the handle that it had.
+            known.Dispose();
+        }
+        var appender = new OutboxAppender(connection, handle);
+        _appenders.AddOrUpdate(connection, appender);
+        return appender;
     }
 
     // So that whoever consumes the message finds the work that has sent it, and not only the broker's.

@@ -1,11 +1,12 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Microsoft.Data.Sqlite;
+using SQLitePCL;
 
 namespace QueueKit.Sqlite.Outbox;
 
 /// <summary>Appends rows through one connection of the application's, with statements that are compiled once. Used by whoever uses the connection.</summary>
-internal sealed class OutboxAppender
+internal sealed class OutboxAppender : IDisposable
 {
     /// <summary>How many moved rows an append takes along: more than one, so that the outbox gets shorter, and few, so that no append is long.</summary>
     public const int MovedPerAppend = 4;
@@ -14,11 +15,13 @@ internal sealed class OutboxAppender
 
     private static readonly string[] s_moved = [.. Enumerable.Range(0, MovedPerAppend).Select(static index => $"$moved{index}")];
 
+    private readonly sqlite3 _handle;
     private readonly SqliteCommand _append;
     private readonly SqliteCommand _delete;
 
-    public OutboxAppender(SqliteConnection connection)
+    public OutboxAppender(SqliteConnection connection, sqlite3 handle)
     {
+        _handle = handle;
         _append = connection.CreateCommand();
         _append.CommandText = """
             INSERT INTO main.queuekit_outbox(queue, priority, due_at, message_id, correlation_id, reply_to, content_type, type, headers, body)
@@ -30,6 +33,15 @@ internal sealed class OutboxAppender
         _delete.CommandText = $"DELETE FROM main.queuekit_outbox WHERE id IN ({string.Join(", ", s_moved)})";
         foreach (string name in s_moved)
             _delete.Parameters.Add(new SqliteParameter { ParameterName = name });
+    }
+
+    /// <summary>Whether its statements are those of a handle.</summary>
+    public bool IsFor(sqlite3 handle) => ReferenceEquals(_handle, handle);
+
+    public void Dispose()
+    {
+        _append.Dispose();
+        _delete.Dispose();
     }
 
     /// <summary>Appends a message, and deletes rows that are moved.</summary>

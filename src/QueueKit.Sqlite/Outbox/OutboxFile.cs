@@ -215,13 +215,29 @@ internal sealed class OutboxFile : IDisposable
     });
 
     /// <summary>Puts a row aside for people, with the reason; false if somebody else is writing.</summary>
-    public bool TrySetAside(long id, string reason) => TryWrite((id, reason), static (file, row) =>
+    public bool TrySetAside(long id, string reason)
     {
-        file._setAside.Bind(1, row.reason);
-        file._setAside.Bind(2, row.id);
-        file._setAside.Run();
-        file.Delete(row.id);
-    });
+        lock (_lock)
+        {
+            ObjectDisposedException.ThrowIf(_isDisposed, this);
+            // Flushed: the watermark goes past the row, and were the row back where it was after a power cut, it would count as moved.
+            _database.Execute("PRAGMA synchronous = FULL");
+            try
+            {
+                return TryWrite((id, reason), static (file, row) =>
+                {
+                    file._setAside.Bind(1, row.reason);
+                    file._setAside.Bind(2, row.id);
+                    file._setAside.Run();
+                    file.Delete(row.id);
+                });
+            }
+            finally
+            {
+                _database.Execute("PRAGMA synchronous = NORMAL");
+            }
+        }
+    }
 
     public void Dispose()
     {

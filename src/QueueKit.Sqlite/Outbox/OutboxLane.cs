@@ -109,8 +109,10 @@ internal sealed class OutboxLane
     // False: something has to happen before it goes on.
     private async Task<bool> TryMoveBatchAsync(bool mayWait, CancellationToken ct)
     {
+        // More may come while it looks, which a look that finds nothing must not pass over.
+        long last = Last;
         if (_queue is null)
-            return SetAside(_pump.File.Read(null, _next, Last, 1, 1));
+            return SetAside(_pump.File.Read(null, _next, last, 1, 1), last);
         if (!_pump.Broker.TryGetQueue(_queue, out MessageQueue? queue))
             return Hold("there is no queue of that name. Declare it.", needsQueue: true);
         if (queue.Options.Durability == Durability.Transient)
@@ -118,9 +120,9 @@ internal sealed class OutboxLane
         Room room = Room.Of(queue);
         if (room.IsFull && room.Refuses)
             return Wait("the queue is full, and its policy is to reject.");
-        List<OutboxRow> rows = _pump.File.Read(_queue, _next, Last, _oneByOne ? 1 : (int)Math.Clamp(room.Messages, 1, MaxBatchRows), Math.Clamp(room.Bytes, 1, MaxBatchBytes));
+        List<OutboxRow> rows = _pump.File.Read(_queue, _next, last, _oneByOne ? 1 : (int)Math.Clamp(room.Messages, 1, MaxBatchRows), Math.Clamp(room.Bytes, 1, MaxBatchBytes));
         if (rows.Count == 0 || rows[0].Message is null)
-            return SetAside(rows);
+            return SetAside(rows, last);
         if (!mayWait && !room.Drops && !room.IsFor(rows[0].Message!))
             return false;
         // Whoever asks hears what it waits for; nobody is called for a queue that is full.
@@ -138,7 +140,7 @@ internal sealed class OutboxLane
         }
         catch (MessageTooLargeException error)
         {
-            return SetAside([rows[0] with { Message = null, Unreadable = error.Message }]);
+            return SetAside([rows[0] with { Message = null, Unreadable = error.Message }], last);
         }
         catch (QueueNotFoundException)
         {
@@ -159,6 +161,7 @@ internal sealed class OutboxLane
 
     private async Task CommitAsync(MessageQueue queue, List<OutboxRow> rows, CancellationToken ct)
     {
+        long seen;
         BrokerTransaction transaction = _pump.Broker.BeginTransaction();
         await using (transaction.ConfigureAwait(false))
         {
@@ -166,18 +169,30 @@ internal sealed class OutboxLane
                 transaction.Send(queue, row.Message!);
             transaction.MoveWatermark(_mark, rows[^1].Id);
             // Whatever queue they were for: nothing in the file goes back behind that.
-            transaction.MoveWatermark(_pump.File.Id, _pump.LastSeen);
+            seen = _pump.LastSeen;
+            transaction.MoveWatermark(_pump.File.Id, seen);
             await transaction.CommitAsync(ct).ConfigureAwait(false);
+        }
+        // It may have waited for room while another lane went on, and have set that back.
+        while (!_pump.NoteFileMark(seen))
+        {
+            transaction = _pump.Broker.BeginTransaction();
+            await using (transaction.ConfigureAwait(false))
+            {
+                seen = _pump.LastSeen;
+                transaction.MoveWatermark(_pump.File.Id, seen);
+                await transaction.CommitAsync(CancellationToken.None).ConfigureAwait(false);
+            }
         }
     }
 
     // Before the watermark can pass it: it must not count as moved.
-    private bool SetAside(List<OutboxRow> rows)
+    private bool SetAside(List<OutboxRow> rows, long last)
     {
         if (rows is not [var row, ..])
         {
             // Somebody has deleted what was there.
-            Volatile.Write(ref _next, Last + 1);
+            Volatile.Write(ref _next, last + 1);
             return true;
         }
         if (!_pump.File.TrySetAside(row.Id, row.Unreadable!))

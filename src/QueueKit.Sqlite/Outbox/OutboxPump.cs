@@ -23,7 +23,7 @@ internal sealed class OutboxPump : IAsyncDisposable
     private int _isDue;
     private bool _isStarted;
     private bool _isDisposed;
-    private long _lastRowAtOpen;
+    private long _fileMark;
     private long _lastSeen;
     private bool _mustLook = true;
     private long _sweepAt;
@@ -58,6 +58,20 @@ internal sealed class OutboxPump : IAsyncDisposable
 
     /// <summary>The highest row that was ever found.</summary>
     public long LastSeen => Volatile.Read(ref _lastSeen);
+
+    /// <summary>Notes that a lane has written how far the file has been seen; false if another had written more before, which is to be written again.</summary>
+    public bool NoteFileMark(long seen)
+    {
+        long highest = Volatile.Read(ref _fileMark);
+        while (highest < seen)
+        {
+            long before = Interlocked.CompareExchange(ref _fileMark, seen, highest);
+            if (before == highest)
+                return true;
+            highest = before;
+        }
+        return highest == seen;
+    }
 
     /// <summary>Rows for an append to delete.</summary>
     public long[] TakeMoved() => _moved.Take(OutboxAppender.MovedPerAppend);
@@ -182,16 +196,17 @@ internal sealed class OutboxPump : IAsyncDisposable
         lock (_gate)
         {
             long last = File.LastRow, moved = Broker.FindWatermark(File.Id) ?? 0;
-            bool hasGoneBack = last < moved;
             var leftovers = new List<long>();
             foreach ((string? queue, long first, long to) in File.Look(0))
             {
                 OutboxLane lane = AddLane(queue, out long mark);
+                moved = Math.Max(moved, mark);
                 lane.Last = to;
                 _lastSeen = Math.Max(_lastSeen, to);
                 if (first <= mark)
                     leftovers.AddRange(File.ReadIds(queue, first, Math.Min(mark, to)));
             }
+            bool hasGoneBack = last < moved;
             // Nothing is deleted that is not known to be what was moved.
             if (hasGoneBack && leftovers.Count > 0)
                 throw OutboxErrors.GoneBack(File.Path, last, moved, leftovers.Count);
@@ -201,8 +216,7 @@ internal sealed class OutboxPump : IAsyncDisposable
                 File.SkipTo(moved);
                 Log.WentBack(File.Path, moved + 1);
             }
-            _lastRowAtOpen = Math.Max(last, moved);
-            _lastSeen = Math.Max(_lastSeen, _lastRowAtOpen);
+            _lastSeen = Math.Max(_lastSeen, Math.Max(last, moved));
             return [.. Lanes];
         }
     }
@@ -210,10 +224,12 @@ internal sealed class OutboxPump : IAsyncDisposable
     private OutboxLane AddLane(string? queue, out long mark)
     {
         mark = queue is null ? 0 : Broker.FindWatermark(OutboxLane.MarkOf(File.Id, queue)) ?? 0;
-        // What was appended in this life was not moved in an earlier one, whatever a watermark says that belongs to a lost past of the file.
-        if (_isStarted && mark > _lastRowAtOpen)
-            mark = _lastRowAtOpen;
-        var lane = new OutboxLane(this, queue, mark);
+        return AddLane(queue, mark);
+    }
+
+    private OutboxLane AddLane(string? queue, long moved)
+    {
+        var lane = new OutboxLane(this, queue, moved);
         if (queue is null)
             _nameless = lane;
         else
@@ -274,10 +290,11 @@ internal sealed class OutboxPump : IAsyncDisposable
         _mustLook |= File.HasChanged();
         if (!_mustLook)
             return;
-        foreach ((string? queue, _, long last) in File.Look(_lastSeen))
+        foreach ((string? queue, long first, long last) in File.Look(_lastSeen))
         {
             OutboxLane? lane = queue is null ? _nameless : _lanes.GetValueOrDefault(queue);
-            lane ??= AddLane(queue, out _);
+            // What came before has been moved, or the lane would be known.
+            lane ??= AddLane(queue, first - 1);
             lane.Last = last;
             Volatile.Write(ref _lastSeen, Math.Max(_lastSeen, last));
         }

@@ -40,11 +40,17 @@ internal static class OutboxSchema
 
         // Whose watermarks the broker's store keeps: this file's.
         "CREATE TABLE IF NOT EXISTS queuekit_outbox_file(version INTEGER NOT NULL, id TEXT NOT NULL)",
+
+        // The numbers of each queue's rows say which of them are moved: a row that came to another queue with an old number would count as moved there.
+        """
+        CREATE TRIGGER IF NOT EXISTS queuekit_outbox_stays BEFORE UPDATE OF id, queue ON queuekit_outbox
+        BEGIN SELECT RAISE(ABORT, 'A row of queuekit_outbox keeps its id and its queue: insert it anew without an id, and delete this one.'); END
+        """,
     ];
 
     /// <summary>Whether everything is there, which is found out without a lock.</summary>
     public static bool IsComplete(Database database) =>
-        database.QueryNumber("SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('queuekit_outbox', 'queuekit_outbox_dead', 'queuekit_outbox_file')") == s_tables.Length
+        database.QueryNumber("SELECT count(*) FROM sqlite_master WHERE name IN ('queuekit_outbox', 'queuekit_outbox_dead', 'queuekit_outbox_file', 'queuekit_outbox_stays')") == s_tables.Length
         && database.QueryNumber("SELECT count(*) FROM queuekit_outbox_file") == 1;
 
     /// <summary>Adds what is not there yet.</summary>

@@ -128,6 +128,9 @@ internal sealed class QueueCatalog(BrokerContext broker)
         var deleted = new List<uint>();
         var reader = new QueueRecordReader();
         var attempts = new QueueByQueue(store, StoreKind.Attempts);
+        // Sources ask for theirs when the store is open already; damage is found before.
+        await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Watermark), StoreKey.After(StoreKind.Watermark), ct).ConfigureAwait(false))
+            WatermarkRecord.Read(record);
         await foreach (StoreRecord record in ReadAsync(store, StoreKey.First(StoreKind.Queue), StoreKey.After(StoreKind.Queue), ct).ConfigureAwait(false))
         {
             if (QueueRecord.IsDeleted(record))

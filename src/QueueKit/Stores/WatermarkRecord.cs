@@ -32,9 +32,18 @@ internal static class WatermarkRecord
         store.Read(key, key.Next(), 1, long.MaxValue, page);
         if (page.Records.Count == 0)
             return null;
-        ReadOnlySpan<byte> head = page.Records[0].Head.Span;
-        return head.Length == Length && RecordChecksum.IsRight(head, key)
-            ? BinaryPrimitives.ReadInt64LittleEndian(head)
-            : throw new StoreException(StoreFault.Unreadable, $"The store's record of how far the source {source} has been moved is damaged: its checksum does not match its content and key. Restore the store from a backup, or repair it. Nothing was changed.");
+        return Read(page.Records[0]);
+    }
+
+    /// <exception cref="StoreException"><see cref="StoreFault.Unreadable"/>: the record is not what was written.</exception>
+    public static long Read(in StoreRecord record)
+    {
+        ReadOnlySpan<byte> head = record.Head.Span;
+        if (head.Length == Length && RecordChecksum.IsRight(head, record.Key))
+            return BinaryPrimitives.ReadInt64LittleEndian(head);
+        Span<byte> id = stackalloc byte[16];
+        BinaryPrimitives.WriteUInt64BigEndian(id, record.Key.Group);
+        BinaryPrimitives.WriteInt64BigEndian(id[8..], record.Key.Order);
+        throw new StoreException(StoreFault.Unreadable, $"The store's record of how far the source {new Guid(id, bigEndian: true)} has been moved is damaged: its checksum does not match its content and key. Restore the store from a backup, or repair it. Nothing was changed.") { IsRepairable = true };
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Microsoft.Data.Sqlite;
+using QueueKit.Sqlite;
 
 namespace QueueKit.Tests.Outbox;
 
@@ -35,6 +36,52 @@ public class SendingTests
         Assert.That(message.Headers, Is.EqualTo(headers));
         Assert.That(second.Message.Body.Length, Is.Zero);
         Assert.That(second.Message.MessageId, Does.Match("^[0-9a-f]{32}-2$"), "whoever has no id gets one that stays the same");
+    }
+
+    // The pool hands the handle that a connection had before to somebody else; the statements that were compiled for it must not stay in use.
+    [Test]
+    public async Task AConnectionThatIsOpenedAgainSendsInItsOwnTransaction()
+    {
+        await using OutboxJourney app = await OutboxJourney.BeginAsync();
+        MessageQueue orders = await app.Broker.DeclareQueueAsync("orders");
+        var inbox = new SqliteInbox();
+        using SqliteConnection connection = app.Connect();
+        async Task Work(string body, bool commit)
+        {
+            using SqliteTransaction transaction = connection.BeginTransaction();
+            await app.Outbox.SendAsync(orders, OutboxJourney.MessageOf(body), transaction);
+            Assert.That(await inbox.TryBeginAsync("orders", body, transaction), Is.True);
+            if (commit)
+                transaction.Commit();
+        }
+        await Work("first", commit: true);
+        connection.Close();
+        connection.Open();
+        await Work("second", commit: true);
+        object before = connection.Handle!;
+        connection.Close();
+        using SqliteConnection other = app.Connect();
+        connection.Open();
+        Assert.That(connection.Handle, Is.Not.SameAs(before), "somebody else has it now");
+
+        await Work("third", commit: false);
+        await Work("third", commit: false);
+        await app.Outbox.DrainAsync();
+
+        Assert.That(await OutboxJourney.TakeAllAsync(orders), Is.EqualTo(["first", "second"]));
+    }
+
+    [Test]
+    public async Task ARowKeepsItsQueue()
+    {
+        await using OutboxJourney app = await OutboxJourney.BeginAsync();
+        using SqliteConnection connection = app.Connect();
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = "INSERT INTO queuekit_outbox(queue, body) VALUES ('ordrs', 'x')";
+        command.ExecuteNonQuery();
+        command.CommandText = "UPDATE queuekit_outbox SET queue = 'orders'";
+
+        Assert.That(() => command.ExecuteNonQuery(), Throws.InstanceOf<SqliteException>().With.Message.Contains("insert it anew without an id"));
     }
 
     [Test]
