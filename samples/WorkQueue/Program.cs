@@ -6,6 +6,7 @@ using WorkQueue;
 const int complete = 0, someUnread = 1, badUsage = 2, someDropped = 3, interrupted = 130;
 
 using var stop = new CancellationTokenSource();
+string data = "";
 using PosixSignalRegistration ctrlC = PosixSignalRegistration.Create(PosixSignal.SIGINT, StopCleanly);
 try
 {
@@ -14,11 +15,14 @@ try
         Console.WriteLine(WorkQueueOptions.Help);
         return complete;
     }
+    data = options.Data;
     return await IndexAsync(options, stop.Token);
 }
 catch (Exception error) when (error is UsageException or QueueDeclarationException or StoreException)
 {
     Console.Error.WriteLine(error.Message);
+    if (error is StoreException && data.Length > 0)
+        Console.Error.WriteLine($"The store is in '{data}'. To begin anew, delete that folder or choose another with --data.");
     Console.Error.WriteLine("All options: dotnet run --project samples/WorkQueue -- --help");
     return badUsage;
 }
