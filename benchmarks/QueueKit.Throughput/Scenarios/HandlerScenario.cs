@@ -20,8 +20,8 @@ internal static class HandlerScenario
     {
         foreach ((string variant, string what, double? target, Func<MessageQueue, Func<ValueTask<SendReceipt>>> sender) in ((string, string, double?, Func<MessageQueue, Func<ValueTask<SendReceipt>>>)[])
         [
-            ("beside a bare loop", "a value", 0.25, ValueSender),
-            ("beside a loop of bytes", "bytes", null, BytesSender),
+            ("beside a bare loop", "a value", null, ValueSender),
+            ("beside a loop of bytes", "bytes", 0.25, BytesSender),
         ])
         {
             yield return new Comparison("handlers", variant,
