@@ -1,7 +1,5 @@
 using System.Globalization;
-using System.Runtime.CompilerServices;
 using Microsoft.Data.Sqlite;
-using SQLitePCL;
 using QueueKit.Sqlite.Outbox;
 
 namespace QueueKit.Sqlite;
@@ -21,7 +19,7 @@ public sealed class SqliteInbox
     private const string TimeFormat = "yyyy-MM-dd HH:mm:ss.fff";
 
     private readonly SqliteInboxOptions _options;
-    private readonly ConditionalWeakTable<SqliteConnection, Commands> _commands = [];
+    private readonly PerConnection<Commands> _commands = new(static connection => new Commands(connection));
 
     /// <summary>Makes an inbox; it belongs to no database until it is used in one.</summary>
     /// <param name="options">Copied; null for the defaults.</param>
@@ -67,27 +65,12 @@ public sealed class SqliteInbox
             throw OutboxErrors.Finished("Nothing was noted.");
         try
         {
-            return new ValueTask<bool>(TryBegin(CommandsOf(connection), queue, messageId, transaction));
+            return new ValueTask<bool>(TryBegin(_commands.For(connection), queue, messageId, transaction));
         }
         catch (SqliteException error) when (error.SqliteErrorCode == ReadOnlyError)
         {
             throw OutboxErrors.ReadOnlyConnection(connection.DataSource, error);
         }
-    }
-
-    private Commands CommandsOf(SqliteConnection connection)
-    {
-        sqlite3 handle = connection.Handle!;
-        if (_commands.TryGetValue(connection, out Commands? known))
-        {
-            if (known.IsFor(handle))
-                return known;
-            // The connection was closed and opened again: its commands stay with the handle that it had.
-            known.Dispose();
-        }
-        var commands = new Commands(connection, handle);
-        _commands.AddOrUpdate(connection, commands);
-        return commands;
     }
 
     private bool TryBegin(Commands commands, string queue, string messageId, SqliteTransaction transaction)
@@ -114,13 +97,11 @@ public sealed class SqliteInbox
               UNIQUE(queue, message_id))
             """;
 
-        private readonly sqlite3 _handle;
         private readonly SqliteCommand _add;
         private readonly SqliteCommand _forget;
 
-        public Commands(SqliteConnection connection, sqlite3 handle)
+        public Commands(SqliteConnection connection)
         {
-            _handle = handle;
             _add = connection.CreateCommand();
             _add.CommandText = """
                 INSERT INTO main.queuekit_inbox(queue, message_id, processed_at)
@@ -135,9 +116,6 @@ public sealed class SqliteInbox
                 """;
             AddParameters(_forget, "$last", "$oldest");
         }
-
-        /// <summary>Whether its statements are those of a handle.</summary>
-        public bool IsFor(sqlite3 handle) => ReferenceEquals(_handle, handle);
 
         public void Dispose()
         {

@@ -18,7 +18,7 @@ public sealed class SqliteOutbox : IMessageSource
 
     private readonly OutboxPump _pump;
     private readonly TimeProvider _time;
-    private readonly ConditionalWeakTable<SqliteConnection, OutboxAppender> _appenders = [];
+    private readonly PerConnection<OutboxAppender> _appenders = new(static connection => new OutboxAppender(connection));
     // Handles outlive the connections that have them, in a pool, and stay with their file.
     private readonly ConditionalWeakTable<sqlite3, object> _ours = [];
     private volatile bool _isClosed;
@@ -145,16 +145,7 @@ public sealed class SqliteOutbox : IMessageSource
             OutboxAppender.RefuseOther(transaction, _pump.File);
             _ours.AddOrUpdate(handle, this);
         }
-        if (_appenders.TryGetValue(connection, out OutboxAppender? known))
-        {
-            if (known.IsFor(handle))
-                return known;
-            // The connection was closed and opened again: its commands stay with the handle that it had.
-            known.Dispose();
-        }
-        var appender = new OutboxAppender(connection, handle);
-        _appenders.AddOrUpdate(connection, appender);
-        return appender;
+        return _appenders.For(connection);
     }
 
     // So that whoever consumes the message finds the work that has sent it, and not only the broker's.

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
 using Microsoft.Data.Sqlite;
-using SQLitePCL;
 
 namespace QueueKit.Sqlite.Outbox;
 
@@ -15,13 +14,11 @@ internal sealed class OutboxAppender : IDisposable
 
     private static readonly string[] s_moved = [.. Enumerable.Range(0, MovedPerAppend).Select(static index => $"$moved{index}")];
 
-    private readonly sqlite3 _handle;
     private readonly SqliteCommand _append;
     private readonly SqliteCommand _delete;
 
-    public OutboxAppender(SqliteConnection connection, sqlite3 handle)
+    public OutboxAppender(SqliteConnection connection)
     {
-        _handle = handle;
         _append = connection.CreateCommand();
         _append.CommandText = """
             INSERT INTO main.queuekit_outbox(queue, priority, due_at, message_id, correlation_id, reply_to, content_type, type, headers, body)
@@ -34,9 +31,6 @@ internal sealed class OutboxAppender : IDisposable
         foreach (string name in s_moved)
             _delete.Parameters.Add(new SqliteParameter { ParameterName = name });
     }
-
-    /// <summary>Whether its statements are those of a handle.</summary>
-    public bool IsFor(sqlite3 handle) => ReferenceEquals(_handle, handle);
 
     public void Dispose()
     {

@@ -33,7 +33,7 @@ public abstract class DamagedFiles
     protected abstract string LogOf(string path);
 
     // Opens a copy, and repairs and opens another.
-    protected async Task Check(Files files, Tally tally, string what)
+    private protected async Task Check(Files files, DamageTally tally, string what)
     {
         try
         {
@@ -183,16 +183,4 @@ public abstract class DamagedFiles
     protected static string Text(Delivery delivery) => Encoding.UTF8.GetString(delivery.Message.Body.Span);
 
     protected sealed record Files(byte[] Data, byte[] Log, byte[] Witness);
-
-    protected sealed class Tally
-    {
-        public int Refused { get; set; }
-        public int Harmless { get; set; }
-        public int Whole { get; set; }
-        public int Lost { get; set; }
-        public int Back { get; set; }
-
-        public override string ToString() =>
-            $"{Refused + Harmless} damaged stores: {Refused} refused, {Harmless} opened with everything; after the repair {Whole} have everything, {Lost} messages are lost and {Back} are back in the others, all of it said";
-    }
 }

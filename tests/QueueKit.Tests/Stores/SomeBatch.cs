@@ -1,3 +1,4 @@
+using QueueKit.Queues;
 using QueueKit.Stores;
 
 namespace QueueKit.Tests.Stores;
@@ -19,6 +20,27 @@ internal static class SomeBatch
         var batch = new StoreBatch();
         fill(batch);
         return batch;
+    }
+
+    /// <summary>Fills a store with thirty messages of a queue, some of several pages, one a commit.</summary>
+    public static void Fill(IMessageStore store)
+    {
+        var random = new Random(3);
+        for (int i = 0; i < 30; i++)
+        {
+            byte[] body = new byte[i % 7 == 6 ? 20_000 : 900];
+            random.NextBytes(body);
+            EncodedMessage message = MessageRecord.Encode(new Message(body));
+            MessageRecord.Stamp(ref message, DateTimeOffset.UnixEpoch);
+            store.Commit(
+                Of(batch =>
+                {
+                    if (i == 0)
+                        batch.Insert(QueueRecord.KeyOf(1), QueueRecord.Encode(1, "orders", new QueueOptions { Durability = Durability.Flushed }));
+                    StoredMessage.Write(batch, Key(i), message, body.Length);
+                }),
+                FlushLevel.Flushed);
+        }
     }
 
     /// <summary>Any few operations on few keys, with bodies from nothing to several pages.</summary>

@@ -48,7 +48,7 @@ public class DamagedBrokerTests : DamagedFiles
     public async Task DamageAnywhereIsFoundOrDoesNoHarmAndAfterARepairTheRestIsThere()
     {
         Files files = await CrashedStore();
-        var tally = new Tally();
+        var tally = new DamageTally();
         for (int seed = 1; seed <= Seeds; seed++)
         {
             var random = new Random(seed);
@@ -66,7 +66,7 @@ public class DamagedBrokerTests : DamagedFiles
     {
         Files files = await CrashedStore();
         int end = EndOf(files.Log), pages = end / PageLength;
-        var tally = new Tally();
+        var tally = new DamageTally();
         var random = new Random(20261124);
         for (int page = pages - 1; page > pages - 7; page--)
         {

@@ -138,7 +138,7 @@ public class RepairTests
             string path = folder.File("queue.db");
             IMessageStoreProvider provider = new LiteDBStore(path);
             await using (IMessageStore store = await provider.OpenAsync())
-                Fill((LiteMessageStore)store);
+                SomeBatch.Fill((LiteMessageStore)store);
             using (var other = new LiteDatabase(path))
             {
                 other.GetCollection("records").Delete(RecordDocument.KeyOf(SomeBatch.Key(3)));
@@ -161,30 +161,10 @@ public class RepairTests
     {
         SimulatedDisk disk = await SimulatedStore.NewDisk();
         LiteMessageStore store = SimulatedStore.Open(disk, logBytes: 1 << 24);
-        Fill(store);
+        SomeBatch.Fill(store);
         if (wasClosed)
             store.Close();
         return disk.AfterCrash();
-    }
-
-    private static void Fill(LiteMessageStore store)
-    {
-        var random = new Random(3);
-        for (int i = 0; i < 30; i++)
-        {
-            byte[] body = new byte[i % 7 == 6 ? 20_000 : 900];
-            random.NextBytes(body);
-            EncodedMessage message = MessageRecord.Encode(new Message(body));
-            MessageRecord.Stamp(ref message, DateTimeOffset.UnixEpoch);
-            store.Commit(
-                SomeBatch.Of(batch =>
-                {
-                    if (i == 0)
-                        batch.Insert(QueueRecord.KeyOf(1), QueueRecord.Encode(1, "orders", new QueueOptions { Durability = Durability.Flushed }));
-                    StoredMessage.Write(batch, SomeBatch.Key(i), message, body.Length);
-                }),
-                FlushLevel.Flushed);
-        }
     }
 
     private static async Task<string[]> ReadAsync(IMessageStoreProvider provider)

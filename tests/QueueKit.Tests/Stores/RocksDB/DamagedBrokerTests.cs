@@ -10,7 +10,7 @@ public class DamagedBrokerTests
     private static readonly int s_seeds = TestContext.Parameters.Get("RocksDamageSeeds", 16);
 
     private readonly TestFolder _folder = new();
-    private readonly Tally _tally = new();
+    private readonly DamageTally _tally = new();
     private CrashedStore _crashed = null!;
 
     [SetUp]
@@ -196,17 +196,5 @@ public class DamagedBrokerTests
                 random.NextBytes(bytes.AsSpan(at, length));
                 return $"bytes {at} to {at + length}, scrambled,";
         }
-    }
-
-    private sealed class Tally
-    {
-        public int Refused { get; set; }
-        public int Harmless { get; set; }
-        public int Whole { get; set; }
-        public int Lost { get; set; }
-        public int Back { get; set; }
-
-        public override string ToString() =>
-            $"{Refused + Harmless} damaged stores: {Refused} refused, {Harmless} opened with everything; after the repair {Whole} have everything, {Lost} messages are lost and {Back} are back in the others, all of it said";
     }
 }

@@ -54,7 +54,7 @@ public class DamagedSqliteTests : DamagedFiles
     public async Task DamageAnywhereIsFoundOrDoesNoHarmAndAfterARepairTheRestIsThere()
     {
         Files files = await CrashedStore();
-        var tally = new Tally();
+        var tally = new DamageTally();
         for (int seed = 1; seed <= Seeds; seed++)
         {
             var random = new Random(seed);
@@ -72,7 +72,7 @@ public class DamagedSqliteTests : DamagedFiles
     {
         Files files = await CrashedStore();
         int frames = FramesOf(files.Log);
-        var tally = new Tally();
+        var tally = new DamageTally();
         var random = new Random(20261124);
         for (int frame = frames - 1; frame > frames - 7; frame--)
         {

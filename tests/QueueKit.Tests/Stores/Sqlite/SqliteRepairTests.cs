@@ -140,7 +140,7 @@ public class SqliteRepairTests
         string[] messages;
         await using (IMessageStore store = await Open(made))
         {
-            Fill(store);
+            SomeBatch.Fill(store);
             messages = Messages(store);
             if (!wasClosed)
                 CopyTo(made);
@@ -157,26 +157,6 @@ public class SqliteRepairTests
         File.Copy(made, Data);
         if (File.Exists(made + "-wal"))
             File.Copy(made + "-wal", Log);
-    }
-
-    private static void Fill(IMessageStore store)
-    {
-        var random = new Random(3);
-        for (int i = 0; i < 30; i++)
-        {
-            byte[] body = new byte[i % 7 == 6 ? 20_000 : 900];
-            random.NextBytes(body);
-            EncodedMessage message = MessageRecord.Encode(new Message(body));
-            MessageRecord.Stamp(ref message, DateTimeOffset.UnixEpoch);
-            store.Commit(
-                SomeBatch.Of(batch =>
-                {
-                    if (i == 0)
-                        batch.Insert(QueueRecord.KeyOf(1), QueueRecord.Encode(1, "orders", new QueueOptions { Durability = Durability.Flushed }));
-                    StoredMessage.Write(batch, SomeBatch.Key(i), message, body.Length);
-                }),
-                FlushLevel.Flushed);
-        }
     }
 
     private ValueTask<IMessageStore> Open(string? path = null)
